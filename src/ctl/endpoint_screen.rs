@@ -25,6 +25,7 @@ const SAID_ABOVE: &[&str] = &[
     "dead",
     "last_error",
     "last_answer",
+    "troubled_since",
     "breaker_opened_at",
     "next_probe_at",
     "lagging_since",
@@ -71,7 +72,12 @@ fn condition(endpoint: &EndpointView, terminal: Terminal) -> String {
         endpoint: endpoint.name.clone(),
         condition: activity.condition.clone(),
         held_reason: endpoint.held_reason.clone(),
-        since: endpoint.held_at.or(activity.breaker_opened_at).or(activity.lagging_since),
+        // An earlier version of the daemon does not say the first.
+        since: activity
+            .troubled_since
+            .or(endpoint.held_at)
+            .or(activity.breaker_opened_at)
+            .or(activity.lagging_since),
         waiting: activity.waiting,
         dead: activity.dead,
         oldest_waiting_at: endpoint.lag.and_then(|lag| lag.oldest_waiting_at),

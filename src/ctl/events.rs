@@ -213,6 +213,7 @@ pub(super) fn tail_line(line: &Tolerant<TailView>) -> String {
             error,
             next,
             next_at,
+            next_by,
             ..
         } => {
             let (time, endpoint, outcome) = (local_ms(at.0), clean(endpoint), clean(outcome));
@@ -222,8 +223,9 @@ pub(super) fn tail_line(line: &Tolerant<TailView>) -> String {
             let took = span(*duration_ms);
 
             let attempt = format!("{outcome}  {result}  {took}  attempt {number}");
-            let next = next_at
-                .map(|at| format!("  next at {}", local(at.0)))
+            let next = next_by
+                .map(|at| format!("  next with a batch, by {}", local(at.0)))
+                .or_else(|| next_at.map(|at| format!("  next at {}", local(at.0))))
                 .or_else(|| next.as_ref().map(what_followed))
                 .unwrap_or_default();
             format!("{time}  out   {endpoint}  {attempt}  {delivery}{next}")

@@ -1,9 +1,9 @@
 //! What a record says of one delivery.
 
 use super::attempt::{AttemptFinished, Consequence};
-use super::batch::BatchFinished;
+use super::batch::{BatchConsequence, BatchFinished};
 use super::delivery::DeadLetter;
-use crate::model::{AttemptReport, BatchId, DeliveryId, Outcome, Seq, WallMs};
+use crate::model::{AttemptReport, BatchId, DeliveryId, Endpoint, Outcome, Seq, WallMs};
 
 /// The error of an event that a receiver named in `failed`, when it took others of the batch.
 pub const OTHERS_TAKEN: &str = "the receiver accepted others of its batch, but not this one";
@@ -48,6 +48,8 @@ pub struct DeliveryAttempt<'a> {
     pub uncounted: bool,
     /// Whether the receiver took any of the batch.
     pub any_taken: bool,
+    /// Whether it goes on alone, if it does: the batch of this attempt is over.
+    pub goes_alone: bool,
 }
 
 impl<'a> DeliveryAttempt<'a> {
@@ -61,6 +63,7 @@ impl<'a> DeliveryAttempt<'a> {
             batch: None,
             uncounted: attempt.uncounted,
             any_taken: false,
+            goes_alone: true,
         }
     }
 
@@ -76,6 +79,7 @@ impl<'a> DeliveryAttempt<'a> {
             batch: Some(finished.batch),
             uncounted: finished.uncounted,
             any_taken,
+            goes_alone: finished.next == BatchConsequence::Over,
         })
     }
 }
@@ -86,6 +90,14 @@ impl DeliveryAttempt<'_> {
     pub fn is_left_out(&self) -> bool {
         self.report.outcome == Outcome::Delivered
             && matches!(self.next, Consequence::Retry { .. } | Consequence::Dead { .. })
+    }
+
+    /// When it goes out again at the latest, where it has to join a batch of its endpoint first.
+    #[must_use]
+    pub fn joins_batch_by(&self, endpoint: &Endpoint) -> Option<WallMs> {
+        let Consequence::Retry { due_at, .. } = self.next else { return None };
+        let batch = endpoint.batch.filter(|_| self.goes_alone)?;
+        Some(due_at.saturating_add(batch.max_wait_ms))
     }
 
     /// The error of the attempt for this delivery.

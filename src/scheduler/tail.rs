@@ -33,6 +33,8 @@ pub enum TailLine {
         status: Option<u16>,
         error: Option<String>,
         next: Consequence,
+        /// When it goes out again at the latest, where it joins a batch first.
+        next_by: Option<WallMs>,
     },
 }
 
@@ -69,13 +71,14 @@ fn attempted(attempt: &DeliveryAttempt<'_>, state: &State) -> TailLine {
         status: report.response.as_ref().map(|response| response.status),
         error: attempt.error().map(str::to_owned),
         next: attempt.next.clone(),
+        next_by: endpoint.and_then(|endpoint| attempt.joins_batch_by(&endpoint.settings)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{TailLine, lines};
-    use crate::model::{BatchId, Now, Outcome};
+    use crate::model::{Batch, BatchFormat, BatchId, Endpoint, Now, Outcome};
     use crate::queue::State;
     use crate::queue::testing::report;
     use crate::record::{
@@ -83,8 +86,7 @@ mod tests {
     };
 
     /// A batch of two that was answered 200: the second one was named in `failed`.
-    fn half_taken() -> Record {
-        let dead = Consequence::Dead { reason: "1 of 1 attempts failed".into() };
+    fn half_taken(second: Consequence, next: BatchConsequence) -> Record {
         let member =
             |delivery, next| MemberFinished { delivery, event: delivery, number: 1, prev: 0, next };
         let report = report(Now::default(), Outcome::Delivered);
@@ -94,8 +96,8 @@ mod tests {
             batch: BatchId { seq: 9, part: 0 },
             number: 1,
             report,
-            members: vec![member(7, Consequence::Delivered), member(8, dead)],
-            next: BatchConsequence::Over,
+            members: vec![member(7, Consequence::Delivered), member(8, second)],
+            next,
             uncounted: false,
             failing_ms: 0,
             ran_ms: 0,
@@ -105,7 +107,8 @@ mod tests {
 
     #[test]
     fn what_a_receiver_leaves_out_of_a_batch_is_not_shown_as_delivered() {
-        let lines = lines(&half_taken(), &State::new());
+        let dead = Consequence::Dead { reason: "1 of 1 attempts failed".into() };
+        let lines = lines(&half_taken(dead, BatchConsequence::Over), &State::new());
         let shown = lines.iter().map(|line| match &**line {
             TailLine::Attempt { outcome, error, next, .. } => {
                 (outcome.clone(), error.as_deref(), matches!(next, Consequence::Dead { .. }))
@@ -114,5 +117,24 @@ mod tests {
         });
         let left_out = (Outcome::Retryable { after_ms: None }, Some(OTHERS_TAKEN), true);
         assert_eq!(shown.collect::<Vec<_>>(), [(Outcome::Delivered, None, false), left_out]);
+    }
+
+    #[test]
+    fn what_is_tried_again_in_another_batch_says_by_when_that_closes() {
+        let batch = Batch {
+            max_events: 9,
+            max_bytes: 1 << 20,
+            max_wait_ms: 2_000,
+            format: BatchFormat::Json,
+        };
+        let endpoint = Endpoint { batch: Some(batch), ..Endpoint::new("app", "http://a/") };
+        let retry = Consequence::Retry { due_at: 50_000, delay_ms: 1_000, age_ms: 0 };
+        let by = |next| {
+            let record = half_taken(retry.clone(), next);
+            record.attempts().map(|attempt| attempt.joins_batch_by(&endpoint)).collect::<Vec<_>>()
+        };
+
+        assert_eq!(by(BatchConsequence::Over), [None, Some(52_000)]);
+        assert_eq!(by(BatchConsequence::Again), [None, None], "as it was, when it is due");
     }
 }

@@ -278,6 +278,7 @@ fn activity(snapshot: &EndpointSnapshot) -> EndpointActivityView {
         window: flow.width,
         failures_in_row: flow.failures_in_row,
         failing_ms: flow.failing_ms,
+        troubled_since: snapshot.troubled_since.map(Time),
         breaker_opened_at: flow.breaker.map(|(since, _)| Time(since)),
         next_probe_at: flow.breaker.map(|(_, probe_at)| Time(probe_at)),
         offline: flow.away,

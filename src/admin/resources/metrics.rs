@@ -99,7 +99,11 @@ impl MetricsPage {
     }
 
     fn deliveries(&mut self, status: &Status) {
-        self.head("hookbox_deliveries", "gauge", "Deliveries by state.");
+        self.head(
+            "hookbox_deliveries",
+            "gauge",
+            "Deliveries by state; pending includes those in flight, and in_flight counts attempts.",
+        );
         for (state, count) in [
             ("pending", status.pending),
             ("in_flight", status.in_flight),

@@ -1,11 +1,13 @@
 //! Names: read from requests, and shown for the numbers that the log knows.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::model::similar::nearest;
-use crate::model::{DeliveryFilter, EndpointId, check_name};
+use crate::model::{DeliveryFilter, Endpoint, EndpointId, check_name};
 use crate::queue::OWN_SOURCE;
 
 /// The name in the body of a request that creates something.
@@ -79,6 +81,11 @@ pub fn endpoint_ids(admin: &Admin, name: &str) -> Vec<EndpointId> {
     // One that is not known any more is named by its number.
     let number = name.strip_prefix('#').and_then(|number| number.parse().ok());
     living.map(|endpoint| endpoint.id).chain(former.map(|(id, _)| *id)).chain(number).collect()
+}
+
+/// The settings of an endpoint that was not deleted.
+pub fn endpoint_of(admin: &Admin, id: EndpointId) -> Option<Arc<Endpoint>> {
+    admin.handle.directory().endpoints.iter().find(|endpoint| endpoint.id == id).cloned()
 }
 
 /// The endpoint's name; its number when it was deleted.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc};
 
 use super::deliveries::{Aftermath, aftermath};
-use super::names::{check_filter, endpoint_name};
+use super::names::{check_filter, endpoint_name, endpoint_of};
 use crate::admin::context::Admin;
 use crate::admin::http::problem::Problem;
 use crate::admin::http::request::{ApiRequest, stopped};
@@ -193,7 +193,9 @@ fn last(
             let endpoint = endpoint_name(&scan.admin, attempt.delivery.endpoint);
             if lines.len() < count && wanted.attempt(&endpoint) {
                 sent.attempts.insert((attempt.delivery, attempt.number));
-                lines.push(attempt_line(&attempt, endpoint));
+                let settings = endpoint_of(&scan.admin, attempt.delivery.endpoint);
+                let next_by = settings.and_then(|settings| attempt.joins_batch_by(&settings));
+                lines.push(attempt_line(&attempt, endpoint, next_by));
             }
         }
 
@@ -221,7 +223,11 @@ fn duplicate_line(event: EventId, source: Option<String>, at: WallMs) -> TailVie
     TailView::Duplicate { at: Time(at), id: Some(Text(event)), source, event_seq: event.seq }
 }
 
-fn attempt_line(attempt: &DeliveryAttempt<'_>, endpoint: String) -> TailView {
+fn attempt_line(
+    attempt: &DeliveryAttempt<'_>,
+    endpoint: String,
+    next_by: Option<WallMs>,
+) -> TailView {
     let report = attempt.report;
     let Aftermath { next, next_at, reason } = aftermath(attempt.next);
     TailView::Attempt {
@@ -236,6 +242,7 @@ fn attempt_line(attempt: &DeliveryAttempt<'_>, endpoint: String) -> TailView {
         error: attempt.error().map(str::to_owned),
         next: Some(next.into()),
         next_at,
+        next_by: next_by.map(Time),
         reason,
     }
 }
@@ -299,6 +306,7 @@ fn live_line(line: &TailLine, wanted: &TailFilter, sent: &AlreadySent) -> Option
             status,
             error,
             next,
+            next_by,
         } => {
             let passes = wanted.attempt(endpoint) && !sent.attempts.contains(&(*delivery, *number));
             let Aftermath { next, next_at, reason } = aftermath(next);
@@ -314,6 +322,7 @@ fn live_line(line: &TailLine, wanted: &TailFilter, sent: &AlreadySent) -> Option
                 error: error.clone(),
                 next: Some(next.into()),
                 next_at,
+                next_by: next_by.map(Time),
                 reason,
             })
         }

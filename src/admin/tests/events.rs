@@ -206,6 +206,7 @@ async fn tail_sends_the_past_then_what_passes() {
             status: None,
             error: None,
             next: Consequence::Dead { reason: "1 of 1 attempts failed".into() },
+            next_by: None,
         }))
     };
     pass(1).expect("received");

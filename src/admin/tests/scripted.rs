@@ -183,7 +183,7 @@ impl Script {
     fn delivery(&self, delivery: DeliveryId) -> DeliverySnapshot {
         let known = self.states.get(&delivery).copied();
         let (state, retry) = known.unwrap_or((DeliveryState::Pending, None));
-        DeliverySnapshot { delivery, state, retry }
+        DeliverySnapshot { delivery, state, retry, batch_closes_at: None }
     }
 
     fn check_retry(&self, delivery: DeliveryId) -> Option<&'static str> {

@@ -70,8 +70,9 @@ pub enum EndpointCondition {
 pub struct EndpointActivityView {
     /// Deliveries that have not ended.
     pub waiting: u64,
+    /// Attempts in flight; that of a batch is one.
     pub in_flight: u64,
-    /// Deliveries that wait for a retry.
+    /// Deliveries that wait for a retry, none that is in flight.
     pub retrying: u64,
     pub delivered: u64,
     /// Dead letters.
@@ -94,6 +95,11 @@ pub struct EndpointActivityView {
     pub failures_in_row: u32,
     /// How long there has been nothing but failure.
     pub failing_ms: u64,
+    /// Since when something has been wrong with it, as far as that is known: of failures in a row
+    /// the time of the first.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(!default))]
+    pub troubled_since: Option<Time>,
     pub breaker_opened_at: Option<Time>,
     pub next_probe_at: Option<Time>,
     /// It waits for the network.

@@ -121,8 +121,9 @@ pub struct CertificateView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DeliveryCounts {
-    /// Not ended and not held; those that wait for a retry included.
+    /// Not ended and not held; those in flight and those that wait for a retry included.
     pub pending: u64,
+    /// Attempts in flight; that of a batch is one.
     pub in_flight: u64,
     pub delivered: u64,
     pub dead: u64,
@@ -130,6 +131,7 @@ pub struct DeliveryCounts {
     #[serde(default)]
     #[cfg_attr(test, schemars(!default))]
     pub cancelled: u64,
+    /// Deliveries that wait for a retry (part of `pending`), none that is in flight.
     pub retrying: u64,
     /// Dead letters of endpoints that were deleted (part of `dead`).
     #[serde(default)]

@@ -53,6 +53,9 @@ pub enum TailView {
         next: Option<Tolerant<NextStep>>,
         /// When the next attempt is due.
         next_at: Option<Time>,
+        /// When it is made at the latest, where the delivery joins a batch first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next_by: Option<Time>,
         /// Why it was given up, or why its lane stopped.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,

@@ -402,6 +402,12 @@ fn an_attempt_is_one_line_of_the_stream() {
         )
     );
 
+    let mut in_batch = attempt.clone();
+    in_batch["next_by"] = json!("2026-11-23T13:20:06.000Z");
+    let line = shown(&in_batch, events::tail_line);
+    let by = format!("  next with a batch, by {}", local(1_795_440_006_000));
+    assert!(line.ends_with(&by), "{line}");
+
     let mut given_up = attempt.clone();
     (given_up["next_at"], given_up["next"]) = (json!(null), json!("dead"));
     (given_up["status"], given_up["error"]) = (json!(200), json!("it took others"));

@@ -17,6 +17,8 @@ impl Queue {
         let wall = |mono| on_the_wall(now, mono);
         let ahead = |mono: u64| (mono > now.mono_ms).then(|| wall(mono));
 
+        let open = endpoint.breaker().open;
+        let breaker = open.map(|open| (open.since, endpoint.next_probe_at(open, now.mono_ms)));
         let (lanes, parked) = endpoint.lanes().count();
 
         // The oldest delivery is in the stream, in memory, or among the retries.
@@ -27,7 +29,7 @@ impl Queue {
         EndpointActivity {
             width: endpoint.window(),
             failures_in_row: endpoint.breaker().failures_in_row,
-            breaker: endpoint.breaker().open.map(|open| (open.since, wall(open.probe_at))),
+            breaker: breaker.map(|(since, probe_at)| (since, wall(probe_at))),
             away: self.link.keeps_back(id),
             paused_until: ahead(endpoint.paused_until()),
             next_token_at: endpoint.rate_ready_at().and_then(ahead),

@@ -1,12 +1,15 @@
 //! Questions about the state, each with what it is answered. They change nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
 use super::explanation::{Explanation, on_the_wall};
 use super::snapshot::{DeliverySnapshot, EndpointSnapshot, EventSnapshot, RetrySnapshot, Status};
-use crate::model::{DeliveryId, Endpoint, EndpointId, EventId, Now, Seq, limits};
+use crate::model::{
+    DeliveryId, DeliveryState, Endpoint, EndpointId, EventId, Now, Seq, WallMs, limits,
+};
 use crate::queue::Queue;
 use crate::queue::endpoint::EndpointQueue;
 use crate::queue::input::AliveRange;
@@ -80,8 +83,14 @@ pub struct DeliveriesQuery(pub Vec<DeliveryId>);
 impl Query for DeliveriesQuery {
     type Answer = Vec<DeliverySnapshot>;
 
-    fn answer(&self, queue: &Queue, _: Now) -> Vec<DeliverySnapshot> {
-        self.0.iter().map(|id| queue.delivery_view(*id)).collect()
+    fn answer(&self, queue: &Queue, now: Now) -> Vec<DeliverySnapshot> {
+        let mut closes_at = BTreeMap::new();
+        let ids = self.0.iter().map(|id| {
+            let of_endpoint = closes_at.entry(id.endpoint);
+            let closes_at = of_endpoint.or_insert_with(|| queue.batch_closes_at(id.endpoint, now));
+            queue.delivery_view(*id, *closes_at)
+        });
+        ids.collect()
     }
 }
 
@@ -134,8 +143,12 @@ pub struct RetryingQuery {
 impl Query for RetryingQuery {
     type Answer = Vec<DeliverySnapshot>;
 
-    fn answer(&self, queue: &Queue, _: Now) -> Vec<DeliverySnapshot> {
-        queue.retrying(self.endpoint, self.before, self.limit)
+    fn answer(&self, queue: &Queue, now: Now) -> Vec<DeliverySnapshot> {
+        let Some(endpoint) = queue.state.endpoints.get(&self.endpoint) else { return Vec::new() };
+        let closes_at = queue.batch_closes_at(self.endpoint, now);
+        let newest = endpoint.retrying.range(..self.before).rev().take(self.limit);
+        let ids = newest.map(|(seq, _)| DeliveryId { seq: *seq, endpoint: self.endpoint });
+        ids.map(|id| queue.delivery_view(id, closes_at)).collect()
     }
 }
 
@@ -304,7 +317,7 @@ impl Queue {
             cancelled: state.counts.cancelled,
             attempts: state.counts.attempts,
             failed_attempts: state.counts.failed_attempts,
-            retrying: totals.retrying,
+            retrying: self.waiting_for_retry(),
             sources: state.sources.len(),
             endpoints: totals.living,
             replays: state.replays.len(),
@@ -331,6 +344,13 @@ impl Queue {
         }
     }
 
+    /// Deliveries that wait for a retry, of endpoints that are not on hold.
+    fn waiting_for_retry(&self) -> u64 {
+        let going_on = self.state.living().filter(|endpoint| endpoint.hold.is_none());
+        let under_way: usize = going_on.map(EndpointQueue::retries_under_way).sum();
+        self.state.totals().retrying.saturating_sub(under_way as u64)
+    }
+
     fn over_share(&self) -> Vec<String> {
         let sources = self.state.sources.values();
         sources
@@ -352,7 +372,7 @@ impl Queue {
             hold: endpoint.hold.clone(),
             waiting: endpoint.undone,
             in_flight: endpoint.under_way() as u64,
-            retrying: endpoint.retrying.len() as u64,
+            retrying: endpoint.retrying.len().saturating_sub(endpoint.retries_under_way()) as u64,
             delivered: endpoint.delivered,
             dead: endpoint.dead.len(),
             last_error: endpoint.last_error.clone(),
@@ -366,25 +386,30 @@ impl Queue {
         }
     }
 
-    fn delivery_view(&self, delivery: DeliveryId) -> DeliverySnapshot {
+    /// When the batch closes that is open at this endpoint, by the wall clock.
+    fn batch_closes_at(&self, endpoint: EndpointId, now: Now) -> Option<WallMs> {
+        let endpoint = self.state.endpoints.get(&endpoint)?;
+        endpoint.batch_closes_at(now.mono_ms).map(|at| on_the_wall(now, at))
+    }
+
+    /// Where a delivery stands; `closes_at`: the open batch of its endpoint.
+    fn delivery_view(&self, delivery: DeliveryId, closes_at: Option<WallMs>) -> DeliverySnapshot {
         let waiting = self
             .state
             .endpoints
             .get(&delivery.endpoint)
             .and_then(|endpoint| endpoint.retrying.get(&delivery.seq));
+        let state = self.delivery_state(delivery);
+        let waits_alone = waiting.is_none_or(|waiting| waiting.batch.is_none() && !waiting.parked);
+        let may_join = waits_alone && state == DeliveryState::Pending;
         let retry = waiting.map(|waiting| RetrySnapshot {
             attempts: waiting.attempts,
             due_at: waiting.due_at,
             last: waiting.last,
             event: waiting.event,
         });
-        DeliverySnapshot { delivery, state: self.delivery_state(delivery), retry }
-    }
-
-    fn retrying(&self, endpoint: EndpointId, before: Seq, limit: usize) -> Vec<DeliverySnapshot> {
-        let Some(queue) = self.state.endpoints.get(&endpoint) else { return Vec::new() };
-        let newest = queue.retrying.range(..before).rev().take(limit);
-        newest.map(|(seq, _)| self.delivery_view(DeliveryId { seq: *seq, endpoint })).collect()
+        let batch_closes_at = closes_at.filter(|_| may_join);
+        DeliverySnapshot { delivery, state, retry, batch_closes_at }
     }
 
     fn event_view(&self, seq: Seq) -> EventSnapshot {

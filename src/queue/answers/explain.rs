@@ -142,7 +142,7 @@ impl Question<'_> {
         }
 
         if let Some(open) = endpoint.breaker().open {
-            let (since, probe_at) = (open.since, self.wall(open.probe_at.max(now)));
+            let (since, probe_at) = (open.since, self.wall(endpoint.next_probe_at(open, now)));
             reasons.push(WaitReason::Breaker {
                 since,
                 probe_at,
@@ -283,9 +283,7 @@ impl Question<'_> {
     /// What keeps back a delivery that is due or was never attempted: its batch is open.
     fn kept_by_batch(&self, reasons: &mut Vec<WaitReason>) {
         let (endpoint, now) = (self.endpoint, self.now.mono_ms);
-        let batch = endpoint.settings.batch;
-        let closes = batch.and_then(|batch| endpoint.batch_due(batch, now)).map(|(at, _)| at);
-        if let (Some(batch), Some(at)) = (batch, closes.filter(|at| *at > now)) {
+        if let (Some(batch), Some(at)) = (endpoint.settings.batch, endpoint.batch_closes_at(now)) {
             reasons.push(WaitReason::Gathering {
                 max_events: batch.max_events,
                 closes_at: self.wall(at),

@@ -12,7 +12,9 @@ use crate::queue::remembered::acknowledged::AcknowledgedDamage;
 pub struct Status {
     pub events: u64,
     pub duplicates: u64,
+    /// Deliveries that have not ended, of endpoints that are not on hold: those in flight as well.
     pub pending: u64,
+    /// Attempts in flight; that of a batch is one.
     pub in_flight: u64,
     pub delivered: u64,
     pub dead: u64,
@@ -24,7 +26,7 @@ pub struct Status {
     pub cancelled: u64,
     pub attempts: u64,
     pub failed_attempts: u64,
-    /// Deliveries that wait for a retry (part of `pending`).
+    /// Deliveries that wait for a retry (part of `pending`), none that is in flight.
     pub retrying: u64,
     pub sources: usize,
     pub endpoints: usize,
@@ -68,7 +70,9 @@ pub struct EndpointSnapshot {
     pub hold: Option<(HoldReason, WallMs)>,
     /// Not ended: waiting, in flight or held.
     pub waiting: u64,
+    /// Attempts in flight; that of a batch is one.
     pub in_flight: u64,
+    /// Deliveries that wait for a retry, none that is in flight.
     pub retrying: u64,
     pub delivered: u64,
     pub dead: u64,
@@ -104,6 +108,8 @@ pub struct DeliverySnapshot {
     /// What the state knows without reading the log: attempts so far, next one due, the last
     /// attempt's record.
     pub retry: Option<RetrySnapshot>,
+    /// When the open batch of its endpoint closes, which it may join.
+    pub batch_closes_at: Option<WallMs>,
 }
 
 /// A delivery that waits for a retry.

@@ -78,14 +78,14 @@ impl TroubleFacts {
             None if has_parked() => (Trouble::LaneParked, parked_since(endpoint)),
             None if endpoint.is_away() => (Trouble::LinkDown, None),
             None if open.is_some() && endpoint.undone > 0 => {
-                (Trouble::BreakerOpen, open.map(|open| open.since))
+                (Trouble::BreakerOpen, failing_since(endpoint))
             }
             None if endpoint.lagging.is_some() => (Trouble::Lagging, endpoint.lagging_since()),
             None if !endpoint.dead.is_empty() => (Trouble::DeadLetters, None),
             None if endpoint.breaker().failures_in_row > 0 && endpoint.undone > 0 => {
                 (Trouble::Retrying, failing_since(endpoint))
             }
-            None if open.is_some() => (Trouble::Idle, open.map(|open| open.since)),
+            None if open.is_some() => (Trouble::Idle, failing_since(endpoint)),
             None => return None,
         };
 
@@ -112,10 +112,11 @@ fn parked_since(endpoint: &EndpointQueue) -> Option<WallMs> {
     parked.map(|waiting| waiting.due_at).min()
 }
 
-/// When its failures in a row began.
+/// When its failures in a row began; where only its breaker is known, when that opened.
 fn failing_since(endpoint: &EndpointQueue) -> Option<WallMs> {
     let since = endpoint.restraint.as_ref().map(|restraint| restraint.failing_since);
-    since.filter(|since| *since > 0)
+    let open = endpoint.breaker().open.map(|open| open.since);
+    since.filter(|since| *since > 0).or(open)
 }
 
 /// The worst of these, in order, at most `limit`; how many there are, and how many of them are
@@ -221,6 +222,39 @@ mod tests {
         assert_eq!(counts(&world), (1, 1));
         world.input(CancelDeliveries { deliveries: vec![delivery] });
         assert_eq!(counts(&world), (1, 0));
+    }
+
+    /// The breaker opens long after the receiver broke, and its probe waits for something to send.
+    #[test]
+    fn a_failing_endpoint_is_dated_from_its_first_failure_and_probed_when_something_is_due() {
+        let mut endpoint = Endpoint::new("app", "http://127.0.0.1:1/");
+        (endpoint.retry.base_ms, endpoint.retry.max_ms) = (3_000, 3_000);
+        endpoint.retry.jitter = 0.0;
+        let mut world = TestQueue::new([endpoint]);
+        world.accept("{}");
+        let delivery = *world.attempts.last().expect("an attempt");
+        let fail = |world: &mut TestQueue| {
+            let report = answered(world.now, Outcome::Retryable { after_ms: None }, 500);
+            world.finish(delivery, report);
+        };
+        let worst = |world: &TestQueue| {
+            let found = world.queue.ask(world.now, &WorstQuery { limit: 1 });
+            found.endpoints.into_iter().next().expect("it fails").0
+        };
+
+        let first = world.now.wall_ms;
+        fail(&mut world);
+        for _ in 1..10 {
+            assert_eq!(worst(&world).troubled_since, Some(first));
+            assert_eq!(worst(&world).flow.breaker, None);
+            world.pass(3_000);
+            fail(&mut world);
+        }
+
+        let failing = worst(&world);
+        let (opened, probe_at) = failing.flow.breaker.expect("its breaker is open");
+        assert_eq!((failing.troubled_since, opened), (Some(first), world.now.wall_ms));
+        assert_eq!(probe_at, world.now.wall_ms + 3_000, "the breaker lets one go in a second");
     }
 
     #[test]

@@ -1,9 +1,12 @@
 use crate::model::{
-    AttemptReport, Batch, BatchFormat, BatchId, Endpoint, EventId, HeadOfLine, Header, HoldReason,
-    Now, Order, Outcome, limits,
+    AttemptReport, Batch, BatchFormat, BatchId, DeliveryId, Endpoint, EventId, HeadOfLine, Header,
+    HoldReason, Now, Order, Outcome, limits,
 };
 use crate::queue::testing::{TestQueue, answered, report};
-use crate::queue::{EndpointsQuery, HoldEndpoint, Input, ReleaseEndpoint, UpdateEndpoint};
+use crate::queue::{
+    DeliveriesQuery, EndpointsQuery, HoldEndpoint, Input, ReleaseEndpoint, StatusQuery,
+    UpdateEndpoint,
+};
 
 /// An endpoint that takes batches.
 fn endpoint(max_events: u32, format: BatchFormat) -> Endpoint {
@@ -375,6 +378,41 @@ fn another_batch_begins_while_one_is_under_way() {
     world.end_batch(Outcome::Delivered, 200, Vec::new());
     let sent: Vec<EventId> = world.sent_ids().into_iter().skip(1).flatten().collect();
     assert_eq!(sent, events, "two batches at a time, with no time passed");
+}
+
+#[test]
+fn what_is_in_flight_does_not_wait_for_a_retry() {
+    let mut world = TestQueue::new([endpoint(2, BatchFormat::Json)]);
+    let counts = |world: &TestQueue| {
+        let status = world.queue.ask(world.now, &StatusQuery);
+        let app = &world.queue.ask(world.now, &EndpointsQuery)[0];
+        assert_eq!(app.retrying, status.retrying, "the endpoint and all of them");
+        (status.pending, status.in_flight, status.retrying)
+    };
+
+    world.accept("{}");
+    world.accept("{}");
+    assert_eq!(counts(&world), (2, 1, 0), "its first attempt");
+    world.end_batch(Outcome::Retryable { after_ms: None }, 503, Vec::new());
+    assert_eq!(counts(&world), (2, 0, 2));
+    world.pass(2_000);
+    assert_eq!(counts(&world), (2, 1, 0), "its second attempt");
+}
+
+#[test]
+fn what_waits_for_an_open_batch_is_due_when_that_closes() {
+    let mut world = TestQueue::new([endpoint(2, BatchFormat::Json)]);
+    let seq = world.accept("{}").seq;
+    let closes_at = |world: &TestQueue| {
+        let query = DeliveriesQuery(vec![DeliveryId { seq, endpoint: 1 }]);
+        world.queue.ask(world.now, &query)[0].batch_closes_at
+    };
+
+    assert_eq!(closes_at(&world), Some(world.now.wall_ms + 1_000));
+    world.pass(1_000);
+    assert_eq!(closes_at(&world), None, "it is in flight");
+    world.end_batch(Outcome::Retryable { after_ms: None }, 503, Vec::new());
+    assert_eq!(closes_at(&world), None, "its own batch waits, which is as it was");
 }
 
 #[test]

@@ -86,6 +86,13 @@ impl EndpointQueue {
         joining.cleared.insert(lane);
     }
 
+    /// When the batch closes that is open now.
+    #[must_use]
+    pub fn batch_closes_at(&self, now_mono: u64) -> Option<u64> {
+        let (at, _) = self.batch_due(self.settings.batch?, now_mono)?;
+        (at > now_mono).then_some(at)
+    }
+
     /// When the deliveries at hand are enough for a batch, or have waited long enough for one; and
     /// the newest of them that would be first in it.
     #[must_use]

@@ -24,6 +24,16 @@ impl EndpointQueue {
         runtime.in_flight.len() + runtime.batches_in_flight.len() + gathering
     }
 
+    /// Of what is remembered as waiting for a retry, what is under way or being prepared: the members
+    /// of batches, also at their first attempt, and second attempts.
+    #[must_use]
+    pub fn retries_under_way(&self) -> usize {
+        let runtime = &self.runtime;
+        let alone = runtime.in_flight.keys().chain(&runtime.gathered);
+        let alone = alone.filter(|delivery| self.retrying.contains_key(delivery)).count();
+        alone + runtime.members_in_flight.len()
+    }
+
     /// Whether anything of it is under way or would go out by itself, sooner or later: not what
     /// waits behind a parked head.
     #[must_use]

@@ -1,5 +1,6 @@
 //! What an endpoint attempts next, and when: its window, its rate, its breaker, its batches.
 
+use super::breaker::OpenCircuit;
 use super::delivery::{ActiveDelivery, NextAttempt, SlotKind, TimerKey};
 use super::endpoint_queue::EndpointQueue;
 use crate::model::{DeliveryId, Seq, limits};
@@ -80,6 +81,16 @@ impl EndpointQueue {
     pub fn next_due(&self, now_mono: u64, has_turn: bool) -> Option<u64> {
         let candidates = self.candidates(now_mono, has_turn).into_iter().flatten();
         candidates.map(|candidate| candidate.at).filter(|at| *at < u64::MAX).min()
+    }
+
+    /// When the probe of its open breaker goes out: when the breaker lets one go and something is
+    /// due. Where nothing waits that is with the next event, and the time may have passed.
+    #[must_use]
+    pub fn next_probe_at(&self, open: OpenCircuit, now_mono: u64) -> u64 {
+        match self.undone {
+            0 => open.probe_at,
+            _ => self.next_due(now_mono, true).unwrap_or(open.probe_at).max(now_mono),
+        }
     }
 
     /// What may be attempted next: what the operator asked for, what waits for a retry, and what

@@ -67,13 +67,7 @@ impl DeliveryRow {
         snapshot: &DeliverySnapshot,
         attempts: Option<u32>,
     ) -> DeliveryView {
-        let due_at = match (snapshot.state, snapshot.retry) {
-            (DeliveryState::Pending, Some(retry)) => Some(retry.due_at),
-            // Never attempted: due since it was made.
-            (DeliveryState::Pending, None) => self.made_at,
-            // What is held is due when it is released.
-            _ => None,
-        };
+        let due_at = due_at(snapshot, self.made_at);
         DeliveryView { attempts, due_at: due_at.map(Time), ..self.view_in(admin, snapshot.state) }
     }
 
@@ -101,5 +95,40 @@ impl DeliveryRow {
             died_at: None,
             reason: None,
         }
+    }
+}
+
+/// When the next attempt may start of a delivery that was made at this time.
+fn due_at(snapshot: &DeliverySnapshot, made_at: Option<WallMs>) -> Option<WallMs> {
+    let own = match (snapshot.state, snapshot.retry) {
+        (DeliveryState::Pending, Some(retry)) => Some(retry.due_at),
+        // Never attempted: due since it was made.
+        (DeliveryState::Pending, None) => made_at,
+        // What is held is due when it is released.
+        _ => None,
+    };
+    // What is due before its batch closes waits for that.
+    own.map(|own| own.max(snapshot.batch_closes_at.unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::due_at;
+    use crate::model::{DeliveryId, DeliveryState};
+    use crate::queue::{DeliverySnapshot, RetrySnapshot};
+
+    #[test]
+    fn a_delivery_is_due_when_it_was_made_is_tried_again_or_its_batch_closes() {
+        let delivery = DeliveryId { seq: 7, endpoint: 1 };
+        let retry = RetrySnapshot { attempts: 1, due_at: 60, last: 8, event: 7 };
+        let due = |state, retry, batch_closes_at| {
+            due_at(&DeliverySnapshot { delivery, state, retry, batch_closes_at }, Some(10))
+        };
+
+        assert_eq!(due(DeliveryState::Pending, None, None), Some(10));
+        assert_eq!(due(DeliveryState::Pending, None, Some(50)), Some(50));
+        assert_eq!(due(DeliveryState::Pending, Some(retry), Some(50)), Some(60));
+        assert_eq!(due(DeliveryState::Pending, Some(retry), Some(70)), Some(70));
+        assert_eq!(due(DeliveryState::InFlight, None, None), None);
     }
 }

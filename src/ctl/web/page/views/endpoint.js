@@ -13,8 +13,8 @@ import { header, headersView } from "../headers.js";
 const NOT_SETTINGS = new Set(["name", "state", "held_reason", "held_at", "secrets", "created_at",
   "applied_set", "warnings", "waiting", "in_flight", "retrying", "delivered", "dead", "last_error",
   "last_answer", "last_success_at", "filter_too_expensive", "filter_too_expensive_event", "condition",
-  "window", "failures_in_row", "failing_ms", "breaker_opened_at", "next_probe_at", "offline", "lagging_since",
-  "paused_until", "rate_next_at", "lanes", "parked_lanes", "batches_waiting", "catching_up",
+  "window", "failures_in_row", "failing_ms", "troubled_since", "breaker_opened_at", "next_probe_at",
+  "offline", "lagging_since", "paused_until", "rate_next_at", "lanes", "parked_lanes", "batches_waiting", "catching_up",
   "requests_succeeded", "requests_failed", "success_ratio", "oldest_waiting_at", "lag_ms"]);
 const AGAIN_MS = 2000;
 /** Deliveries that one request may name. */
@@ -54,6 +54,7 @@ async function draw(state, name, signal, again) {
       ["For a retry", number(one.retrying)],
       ["Delivered", number(one.delivered)],
       ["Dead letters", number(one.dead)],
+      ["Something is wrong since", one.troubled_since && when(one.troubled_since)],
       ["Breaker", one.breaker_opened_at ? ["open since ", when(one.breaker_opened_at)] : "closed"],
       ["Next probe", one.next_probe_at && probe(one)],
       ["Failures in a row", one.failures_in_row || undefined],
