@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::model::time::format_duration_ms;
-use crate::model::{EndpointId, HoldReason, limits};
+use crate::model::time::{self, format_duration_ms};
+use crate::model::{EndpointId, HoldReason, TraceContext, limits};
 use crate::queue::{HealthEvent, HealthReport};
 use crate::scheduler::Clock;
 
@@ -191,13 +191,19 @@ fn write(line: &ChangeLine) {
             lanes = count,
             "a lane waits for you: see `hookboxctl delivery explain {delivery}`"
         ),
-        HealthEvent::Died { delivery, reason } => tracing::warn!(
-            endpoint,
-            %delivery,
-            reason,
-            dead_letters = count,
-            "given up: see `hookboxctl dlq list --endpoint {endpoint}`"
-        ),
+        HealthEvent::Died { delivery, reason, died_at, traceparent } => {
+            let trace = TraceContext::of_request(traceparent.as_slice());
+            let trace_id = trace.as_ref().map(TraceContext::trace_id);
+            tracing::warn!(
+                endpoint,
+                %delivery,
+                reason,
+                died_at = time::rfc3339(*died_at),
+                trace_id,
+                dead_letters = count,
+                "given up: see `hookboxctl dlq list --endpoint {endpoint}`"
+            );
+        }
         HealthEvent::ReplayEnded { replay, next, end } => tracing::warn!(
             endpoint,
             replay,
@@ -243,7 +249,8 @@ mod tests {
 
     fn died(id: EndpointId, seq: u64) -> Arc<HealthReport> {
         let delivery = DeliveryId { seq, endpoint: id };
-        change(id, HealthEvent::Died { delivery, reason: "gone".to_owned() })
+        let (reason, died_at) = ("gone".to_owned(), 1_800_000_000_000);
+        change(id, HealthEvent::Died { delivery, reason, died_at, traceparent: None })
     }
 
     /// How many changes each line stands for.

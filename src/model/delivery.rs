@@ -115,6 +115,14 @@ pub struct RequestHead {
     pub headers: Vec<Header>,
 }
 
+impl RequestHead {
+    /// The header that names the trace which the attempt belongs to.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&Header> {
+        self.headers.iter().find(|header| header.name == "traceparent")
+    }
+}
+
 /// The response of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResponseHead {

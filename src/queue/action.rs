@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::stream::kept::KeptRead;
 use super::stream::order::Keys;
 use crate::model::{
-    BatchFormat, BatchId, DeliveryId, Endpoint, EndpointId, Event, HoldReason, Seq,
+    BatchFormat, BatchId, DeliveryId, Endpoint, EndpointId, Event, Header, HoldReason, Seq, WallMs,
 };
 use crate::record::ReplayFilter;
 
@@ -41,8 +41,9 @@ pub enum HealthEvent {
     Lagging { age_ms: u64 },
     /// Nothing that old waits any more.
     CaughtUp,
-    /// A delivery became a dead letter.
-    Died { delivery: DeliveryId, reason: String },
+    /// A delivery became a dead letter. The header is that of its last attempt, where the record of
+    /// it was at hand.
+    Died { delivery: DeliveryId, reason: String, died_at: WallMs, traceparent: Option<Header> },
     /// It was deleted, and a replay that went to it has ended at this record.
     ReplayEnded { replay: u64, next: Seq, end: Seq },
 }

@@ -16,7 +16,7 @@ use super::new_event::FanOut;
 use super::notices::{Notice, OWN_SOURCE};
 use super::{Draft, Queue};
 use crate::model::{
-    DeliveryId, EndpointId, Event, Fingerprints, Header, HoldReason, Now, Seq, time,
+    DeliveryId, EndpointId, Event, Fingerprints, Header, HoldReason, Now, RequestHead, Seq, time,
 };
 use crate::record::{DeadLetter, LOST};
 
@@ -144,15 +144,22 @@ impl Queue {
         self.notify(now, notice, draft);
     }
 
-    /// A dead letter. Sent by a later run, so that many of them are one message.
+    /// A dead letter, with the request of its last attempt when it died by that. Sent by a later
+    /// run, so that many of them are one message.
     pub(super) fn notify_dead(
         &mut self,
         now: Now,
         dead: &DeadLetter,
+        last: Option<&RequestHead>,
         own: bool,
         draft: &mut Draft,
     ) {
-        let what = HealthEvent::Died { delivery: dead.delivery, reason: dead.reason.clone() };
+        let what = HealthEvent::Died {
+            delivery: dead.delivery,
+            reason: dead.reason.clone(),
+            died_at: dead.died_at,
+            traceparent: last.and_then(RequestHead::traceparent).cloned(),
+        };
         self.report_change(dead.delivery.endpoint, what, draft);
         let id = dead.delivery.endpoint;
         // The log cannot say what a lost event was about.

@@ -176,7 +176,7 @@ impl Queue {
                     last: seq,
                     kept_since: None,
                 };
-                self.notify_dead(now, &dead, job.own, draft);
+                self.notify_dead(now, &dead, Some(&report.request), job.own, draft);
             }
             Consequence::Parked { reason } => {
                 self.notify_parked(now, job.delivery, &reason, draft);

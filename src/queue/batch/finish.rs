@@ -144,6 +144,7 @@ impl Queue {
             finished.members.iter().filter_map(|member| dead_letter(&finished, member)).collect();
         let parked: Vec<(DeliveryId, String)> =
             finished.members.iter().filter_map(|member| parked(&finished, member)).collect();
+        let request = (!dead.is_empty()).then(|| finished.report.request.clone());
         let seq = self.remember(Record::BatchFinished(Box::new(finished)), draft);
 
         for dead in dead {
@@ -153,7 +154,7 @@ impl Queue {
 
             let of_member = batch.members.iter().find(|m| m.delivery == dead.delivery.seq);
             let own = of_member.is_some_and(|member| member.own);
-            self.notify_dead(now, &dead, own, draft);
+            self.notify_dead(now, &dead, request.as_ref(), own, draft);
         }
         for (delivery, reason) in parked {
             self.notify_parked(now, delivery, &reason, draft);

@@ -203,7 +203,7 @@ impl Queue {
                 kept_since: None,
             };
             self.remember(Record::DeliveryDied { dead: dead.clone() }, draft);
-            self.notify_dead(now, &dead, false, draft);
+            self.notify_dead(now, &dead, None, false, draft);
             ended += 1;
         }
         self.wake(endpoint);

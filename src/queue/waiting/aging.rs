@@ -219,7 +219,7 @@ impl Queue {
         // What it was about is not always known here: one who subscribes to the daemon's own events
         // makes no more of them.
         let subscribes = self.gets_own(dead.delivery.endpoint);
-        self.notify_dead(now, &dead, own || subscribes, draft);
+        self.notify_dead(now, &dead, None, own || subscribes, draft);
         seq
     }
 

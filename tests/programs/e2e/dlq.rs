@@ -29,6 +29,29 @@ fn dead_letters_of_a_deleted_endpoint_are_spoken_of_and_a_retry_of_them_is_refus
 }
 
 #[test]
+fn the_log_says_of_a_dead_letter_when_it_died_and_in_which_trace() {
+    let mut home = Home::new();
+    home.args.extend(["--log-format".to_owned(), "json".to_owned()]);
+    let daemon = home.start();
+    let receiver = Receiver::start();
+    receiver.script("/hook", [Step::Status(500)]);
+    open_source(&daemon, "in");
+    quick_endpoint(&daemon, "app", &receiver.url("/hook"), &["--max-attempts", "1"]);
+
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+    daemon.accept("/in/in", &[("traceparent", &parent)], b"{}");
+    daemon.await_log("given up");
+
+    let log = daemon.log_text();
+    let line = log.lines().find(|line| line.contains("given up")).expect("the line");
+    let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    let dead = daemon.json(&["dlq", "list"]);
+    assert_eq!(line["died_at"], dead["died_at"], "{line}");
+    assert_eq!(line["trace_id"], trace, "{line}");
+}
+
+#[test]
 fn a_dead_letter_is_retried_and_delivered() {
     let home = Home::new();
     let daemon = home.start();
