@@ -14,7 +14,7 @@ use crate::api::SourceSpec;
 use crate::api::bodies::CheckBody;
 use crate::api::given::GivenHeaders;
 use crate::api::text::Line;
-use crate::api::views::{DeletedView, RefusedRequestView, SourceView};
+use crate::api::views::{CheckView, DeletedView, RefusedRequestView, SourceView};
 
 pub(super) fn source(
     client: &AdminClient,
@@ -74,7 +74,9 @@ pub(super) fn source(
             body.at = at.or(body.at);
 
             let answer = client.post(&resource("sources", name, "/check"), &body)?;
-            out.one(&answer, show::checked)
+            out.one(&answer, show::checked)?;
+            let CheckView { accepted, .. } = answer.view()?;
+            if accepted { Ok(()) } else { out.finish().and(Err(CtlError::NotOk)) }
         }
     }
 }
