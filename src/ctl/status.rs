@@ -118,7 +118,7 @@ fn totals(status: &StatusView, screen: &mut Screen) {
 
     let dead = count(deliveries.dead, "dead letter");
     let (failed, attempts) = (status.failed_attempts, status.attempts);
-    screen.line("failed", &format!("{dead}, {failed} of {attempts} attempts failed"));
+    screen.line("failed", &format!("{dead}, {failed} of {attempts} attempts"));
 }
 
 /// What senders posted: accepted, repeated, refused.

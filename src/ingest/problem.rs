@@ -78,8 +78,9 @@ impl IngestProblem {
         Self { is_unproven: true, reason: Some(reason), instead, ..problem }
     }
 
-    pub fn not_allowed(peer: &str) -> Self {
-        let reason = Some(format!("{peer} is not in the allow-list"));
+    /// `client`: its address, without a port, as a proxy names it.
+    pub fn not_allowed(client: &str) -> Self {
+        let reason = Some(format!("{client} is not in the allow-list"));
         Self {
             is_unproven: true,
             reason,

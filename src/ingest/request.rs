@@ -292,7 +292,7 @@ impl<'a> Exchange<'a> {
             if let Err(why) = self.ingest.allow_lists.check(source) {
                 return Err(IngestProblem::unproven("settings", why, None).into());
             }
-            return Err(IngestProblem::not_allowed(&client.text).into());
+            return Err(IngestProblem::not_allowed(&client.address()).into());
         }
         if !verify::answers(source, self.head.method.as_str()) {
             return Err(IngestProblem::method(verify::methods(source)).into());

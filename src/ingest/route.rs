@@ -54,6 +54,11 @@ impl Peer {
         Self { text: format!("hidden by {proxy}"), ..Self::default() }
     }
 
+    /// Its address alone, as a proxy names it; in words where it has none.
+    pub fn address(&self) -> String {
+        self.ip.map_or_else(|| self.text.clone(), |ip| ip.to_string())
+    }
+
     /// Whose share of memory and of connections it uses. A trusted proxy has none, for many clients
     /// are behind it.
     pub fn holder(&self) -> Option<Holder> {
@@ -406,6 +411,17 @@ mod tests {
                 assert!(!is_proven(wrong), "{scheme} {wrong}");
             }
         }
+    }
+
+    #[test]
+    fn a_client_is_refused_by_its_address_alone_as_a_proxy_names_it() {
+        for (peer, address) in
+            [("192.0.2.9:4711", "192.0.2.9"), ("[2001:db8::7]:80", "2001:db8::7")]
+        {
+            let peer = Peer::tcp(peer.parse().expect("an address"));
+            assert_eq!(peer.address(), address);
+        }
+        assert_eq!(Peer::hidden("192.0.2.9:4711").address(), "hidden by 192.0.2.9:4711");
     }
 
     #[test]

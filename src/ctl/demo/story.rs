@@ -312,9 +312,10 @@ fn send_again(
     })?;
 
     let known = answers.values().flatten().filter(|answer| answer.is_duplicate()).count();
+    let were = if known == 1 { "was" } else { "were" };
     demo.print(&format!(
         "     the sender sends the other {sent_again}: {sent_again} answered with 202, {known} of \
-         them were stored already"
+         them {were} stored already"
     ))?;
     Ok(second.into_values().collect())
 }
