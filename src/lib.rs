@@ -116,6 +116,12 @@
 //!   of [`model::Endpoint`] with `#[serde(default)]`, and the code that obeys it (`queue` for when,
 //!   `outbound` for how). Option, JSON key, schema and reference follow from the spec.
 //! * **A target:** a variant of [`model::Target`] and its transport in `outbound`.
+//! * **A command of `hookboxctl`:** a request of `queue::operating`, its route in `admin::serve`,
+//!   its handler in `admin::resources`, and its arguments and output in `ctl`.
+//! * **A metric:** a field of [`queue::Status`] that `queue/answers/ask.rs` fills, its line in
+//!   `admin/resources/metrics.rs`, and its row in `docs/reference/metrics.md`.
+//! * **A notice:** the function that makes it in `queue/notify.rs`, and its row in
+//!   `docs/reference/notices.md`.
 //! * **A limit:** in [`model::limits`], with its relation to the others as a const assertion in
 //!   `model/limit_relations.rs`, and in `tests/library/docs/limits.rs`.
 
