@@ -13,6 +13,7 @@ _list:
 # features that they have for tests, as above
 lint:
     cargo fmt --check
+    cargo fmt --check --manifest-path benches/peers/Cargo.toml
     .ci/features
     cargo clippy --locked --features nats --all-targets -- -D warnings
     cargo clippy --locked --no-default-features --bins --example receiver -- -D warnings
@@ -92,6 +93,15 @@ e2e-release:
 # A second of each benchmark: that it runs, not how fast
 bench-smoke:
     HOOKBOX_PROGRAMS={{release}} cargo bench --locked --profile dev --bench hookbox -- --seconds 1 --rounds 1 --events 5000
+
+# hookboxd beside SQLite, PostgreSQL and NATS JetStream in one run: `just peers`, or with the scenario `curves` and its
+# options. PostgreSQL is that of the system; nats-server is installed below target/tools
+peers *ARGS="peers":
+    cargo build --locked --release --manifest-path benches/peers/Cargo.toml --target-dir target/peers
+    cargo build --locked --profile dist --bins
+    tests/nats/server.sh || [ $? = 77 ]
+    HOOKBOX_PEERS="$PWD/target/peers/release/hookbox-peers" HOOKBOX_PROGRAMS="$PWD/target/dist" \
+        cargo bench --locked --profile release --bench hookbox -- {{ARGS}}
 
 # What is sent, verified by the official libraries of Standard Webhooks (Python and Node)
 interop:

@@ -29,6 +29,10 @@ impl Bare {
         lines.read_line(&mut line).expect("it says where it listens");
         Self { child, addr: line.trim().parse().expect("an address") }
     }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for Bare {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Options;
 use super::load::{Bound, closed_loop, numbered_requests, paced, small_requests};
+use super::processor::{each, of_process};
 use super::report::{Report, number, percentile_ms};
 use super::sink::Sink;
 use super::support::{Daemon, Home, until};
@@ -13,11 +14,14 @@ const PACE: u64 = 1000;
 
 pub fn run(options: &Options, report: &mut Report) {
     report.title("end to end: accepted, delivered to one fast receiver, and remembered; 1 KiB");
-    let mut rates = Vec::new();
+    let (mut rates, mut cpu) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
-        rates.push(throughput(options));
+        let (rate, used) = throughput(options);
+        rates.push(rate);
+        cpu.push(used);
     }
     report.spread("end_to_end.rate", &rates, "events/s");
+    report.spread("end_to_end.cpu_us", &cpu, "us/event");
     latency(options, report);
 }
 
@@ -37,18 +41,20 @@ fn await_delivered(daemon: &Daemon, wanted: u64) {
 }
 
 /// All that is accepted in the round, divided by the time until the last of it is remembered as
-/// delivered.
-fn throughput(options: &Options) -> f64 {
+/// delivered; and the daemon's processor time for each event, in microseconds.
+fn throughput(options: &Options) -> (f64, f64) {
     let home = Home::new();
     let sink = Sink::start(false);
     let daemon = set_up(&home, &sink);
+    let before = of_process(daemon.pid());
     let started = Instant::now();
     let bound = Bound { seconds: options.seconds, events: options.events };
     let load = closed_loop(daemon.addr, &small_requests(), options.connections, bound);
     await_delivered(&daemon, load.accepted);
     let elapsed = started.elapsed();
+    let used = of_process(daemon.pid()).saturating_sub(before);
     assert!(sink.count() >= load.accepted, "remembered as delivered, and not received");
-    number(load.accepted) / elapsed.as_secs_f64()
+    (number(load.accepted) / elapsed.as_secs_f64(), each(used, load.accepted))
 }
 
 /// From the moment a request should have left the sender to its arrival at the receiver.

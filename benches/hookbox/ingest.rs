@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::Options;
 use super::bare::Bare;
 use super::load::{Bound, closed_loop, github_requests, small_requests};
+use super::processor::{each, of_process};
 use super::report::{Report, percentile_ms};
 use super::support::Home;
 
@@ -32,10 +33,16 @@ fn compare(name: &str, requests: &Arc<Vec<Bytes>>, options: &Options, report: &m
     let bound = Bound { seconds: options.seconds, events: options.events };
     let (mut rates, mut bare_rates, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let (mut p50, mut p99, mut bare_p99) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut cpu, mut bare_cpu) = (Vec::new(), Vec::new());
     let mut refused = 0;
     for _ in 0..options.rounds {
+        let before = of_process(bare.pid());
         let plain = closed_loop(bare.addr, requests, options.connections, bound);
+        bare_cpu.push(each(of_process(bare.pid()).saturating_sub(before), plain.accepted));
+        let before = of_process(daemon.pid());
         let durable = closed_loop(daemon.addr, requests, options.connections, bound);
+        cpu.push(each(of_process(daemon.pid()).saturating_sub(before), durable.accepted));
+
         ratios.push(durable.per_second() / plain.per_second());
         rates.push(durable.per_second());
         bare_rates.push(plain.per_second());
@@ -51,5 +58,7 @@ fn compare(name: &str, requests: &Arc<Vec<Bytes>>, options: &Options, report: &m
     report.spread(&format!("{name}.p50"), &p50, "ms");
     report.spread(&format!("{name}.p99"), &p99, "ms");
     report.spread(&format!("{name}.bare_p99"), &bare_p99, "ms");
+    report.spread(&format!("{name}.cpu_us"), &cpu, "us/event");
+    report.spread(&format!("{name}.bare_cpu_us"), &bare_cpu, "us/request");
     report.figure(&format!("{name}.refused"), super::report::number(refused), "answers");
 }

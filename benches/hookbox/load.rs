@@ -109,17 +109,20 @@ pub fn paced(
     let (senders, receivers): (Vec<_>, Vec<_>) =
         (0..connections).map(|_| tokio::sync::mpsc::channel(1024)).unzip();
     let clock = std::thread::spawn(move || keep_pace(&senders, per_second, requests));
-    let mut measured = on_one_thread(async {
+    let (mut measured, ended) = on_one_thread(async {
         let tasks: Vec<_> =
             receivers.into_iter().map(|work| tokio::spawn(follow(addr, work))).collect();
         let mut all = Measured::default();
         for task in tasks {
             all.add(task.await.expect("a connection does not panic"));
         }
-        all
+        (all, Instant::now())
     });
     measured.latencies_us.sort_unstable();
-    (measured, clock.join().expect("the clock does not panic"))
+    let left = clock.join().expect("the clock does not panic");
+    let first = left.first().copied().unwrap_or(ended);
+    measured.elapsed = ended.saturating_duration_since(first);
+    (measured, left)
 }
 
 /// Hands out requests on time, from a thread of its own: the runtime's timers are only good to a

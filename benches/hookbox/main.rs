@@ -2,8 +2,9 @@
 //!
 //! `cargo bench --bench hookbox -- [SCENARIO]… [--seconds N] [--rounds N] [--events N]
 //! [--connections N] [--json]`, where a scenario is `ingest`, `end-to-end`, `backlog`, `startup`,
-//! `bytes`, `verify`, `batches`, `many-endpoints`, `catch-up`, `where` or `rolls`; without one all
-//! of them.
+//! `bytes`, `verify`, `batches`, `many-endpoints`, `catch-up`, `where`, `rolls`, `peers`, `curves`
+//! or `where-time-goes`; without one all of them. `peers` and `curves` need the program of
+//! `benches/peers`, which `just peers` builds, and leave out what is not there.
 //! Every load is bounded in count and in time. The load generator and the receiver share the
 //! machine with the daemon, so figures are those of the whole, and ratios are taken alternately in
 //! one run.
@@ -14,19 +15,25 @@ mod bare;
 mod batches;
 mod bytes_kept;
 mod catch_up;
+mod curves;
 mod end_to_end;
 mod filters;
 mod ingest;
 mod load;
 mod many_endpoints;
+mod peers;
+mod processor;
 mod report;
 mod rolls;
+mod servers;
 mod sink;
 mod startup;
 #[path = "../../tests/support/mod.rs"]
 mod support;
+mod svg;
 mod verify;
 mod watch;
+mod where_time_goes;
 
 use clap::{Parser, ValueEnum};
 use report::Report;
@@ -56,9 +63,15 @@ enum Scenario {
     Where,
     /// The slowest answer while segments are begun, and the start, with a large state.
     Rolls,
+    /// The same handler in front of SQLite, PostgreSQL and NATS.
+    Peers,
+    /// The rate against connections, and latency against the rate.
+    Curves,
+    /// Processor time by threads, and system calls, for each event.
+    WhereTimeGoes,
 }
 
-const ALL: [Scenario; 11] = [
+const ALL: [Scenario; 14] = [
     Scenario::Ingest,
     Scenario::EndToEnd,
     Scenario::Backlog,
@@ -70,6 +83,9 @@ const ALL: [Scenario; 11] = [
     Scenario::CatchUp,
     Scenario::Where,
     Scenario::Rolls,
+    Scenario::Peers,
+    Scenario::Curves,
+    Scenario::WhereTimeGoes,
 ];
 
 /// How long and how much.
@@ -91,6 +107,9 @@ pub struct Options {
     /// Keep-alive connections of the load generator.
     #[arg(long, default_value_t = 64)]
     connections: usize,
+    /// The folder that `curves` writes its plots into.
+    #[arg(long)]
+    plots: Option<std::path::PathBuf>,
     /// One JSON object instead of the table.
     #[arg(long)]
     json: bool,
@@ -124,6 +143,9 @@ fn main() {
             Scenario::CatchUp => catch_up::run(&options, &mut report),
             Scenario::Where => filters::run(&options, &mut report),
             Scenario::Rolls => rolls::run(&options, &mut report),
+            Scenario::Peers => peers::run(&options, &mut report),
+            Scenario::Curves => curves::run(&options, &mut report),
+            Scenario::WhereTimeGoes => where_time_goes::run(&options, &mut report),
         }
     }
 

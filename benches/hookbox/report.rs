@@ -47,6 +47,14 @@ impl Report {
         self.figures.insert(name.to_owned(), value);
     }
 
+    /// What could not be measured, and why.
+    pub fn skipped(&mut self, name: &str, why: &str) {
+        if !self.json {
+            println!("  {name:<44}      skipped: {why}");
+        }
+        self.figures.insert(name.to_owned(), json!({ "skipped": why }));
+    }
+
     pub fn finish(self) {
         if self.json {
             println!("{}", Value::Object(self.figures));
