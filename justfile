@@ -117,7 +117,7 @@ web-test FOLDER=(justfile_directory() / "target/debug"):
 
 # Licences, sources, banned and duplicate crates, known advisories
 deny:
-    cargo deny --locked check licenses bans sources
+    cargo deny --locked check --hide-inclusion-graph licenses bans sources
     .ci/advisories
 
 # Fuzz each target for so many seconds; cargo-fuzz is installed below target/tools where there is none
