@@ -9,22 +9,23 @@ release := justfile_directory() / "target/release"
 _list:
     @just --list --unsorted
 
-# Formatting and lints of all that compiles here; warnings are errors. The example has the dependencies looked at with the
-# features that they have for tests, as above
+# Formatting and lints of all that compiles here; warnings are errors. The example and the feature of tokio have the
+# dependencies looked at with the features that they have above, so that of those none is looked at twice
 lint:
     cargo fmt --check
     cargo fmt --check --manifest-path benches/peers/Cargo.toml
     .ci/features
     cargo clippy --locked --features nats --all-targets -- -D warnings
-    cargo clippy --locked --no-default-features --bins --example receiver -- -D warnings
+    cargo clippy --locked --no-default-features --features tokio/test-util --bins --example receiver -- -D warnings
 
 # All tests that need only the toolchain, as README.md gives it
 test *ARGS:
     cargo test --locked {{ARGS}}
 
-# The documentation of the library; warnings are errors
+# The documentation of the library, all of it; warnings are errors. `nats` is among the features that the lints look at
 doc:
-    RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items
+    RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
+        cargo doc --locked --features nats --no-deps --document-private-items
 
 # The parts of docs/ that are made from the code
 docs:
