@@ -154,6 +154,13 @@ pub const PREFETCH_BYTES_ALL: usize = 16 << 20;
 /// Deliveries of one endpoint that wait for a retry. At this number, first attempts wait on the
 /// disk.
 pub const RETRYING: usize = 8192;
+/// One source has no further first attempts at an endpoint while it has at least this many times the
+/// deliveries waiting for a retry that the others may still have. So one whose events are refused
+/// leaves places for the events of others.
+pub const RETRYING_SHARE: usize = 3;
+/// It has some again once it has at most this many times as many. Until then its others are not
+/// read again.
+pub const RETRYING_SHARE_AGAIN: usize = 2;
 /// Deliveries of all endpoints that wait for a retry.
 pub const RETRYING_ALL: usize = 131_072;
 /// How long after its max age a waiting delivery may end, because its last attempt is due at its

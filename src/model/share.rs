@@ -25,6 +25,7 @@ pub enum Share {
     LogSpace,
     SlotsInFlight,
     ProbationSlots,
+    Retries,
     Leases,
     Consumers,
     Commands,
@@ -55,7 +56,7 @@ impl Effect {
 }
 
 impl Share {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Connections,
         Self::OpenStreams,
         Self::BytesBeingRead,
@@ -67,6 +68,7 @@ impl Share {
         Self::LogSpace,
         Self::SlotsInFlight,
         Self::ProbationSlots,
+        Self::Retries,
         Self::Leases,
         Self::Consumers,
         Self::Commands,
@@ -93,6 +95,7 @@ impl Share {
             Self::LogSpace => "log_space",
             Self::SlotsInFlight => "slots_in_flight",
             Self::ProbationSlots => "probation_slots",
+            Self::Retries => "retries",
             Self::Leases => "leases",
             Self::Consumers => "consumers",
             Self::Commands => "commands",
@@ -122,6 +125,10 @@ impl Share {
             Self::ProbationSlots => {
                 (Delayed, "waits for a slot of the endpoints that fail or have not succeeded yet")
             }
+            Self::Retries => (
+                Delayed,
+                "has reached its limit of deliveries that wait for a retry at an endpoint",
+            ),
             Self::Leases => (Delayed, "has reached its limit of deliveries that consumers hold"),
             Self::Consumers => (Refused, "has reached its limit of consumers that wait"),
             Self::Commands => (Delayed, "has reached its limit of commands at a time"),

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use super::matcher::Steps;
 use super::{
     Accept, Action, AttemptOrder, CreateEndpoint, CreateSource, Input, Loaded, NewEvent, Queue,
-    QueueRequest, ReadOrder, Relocate, RelocatedEvent, RelocationSlice, State,
+    QueueRequest, ReadOrder, Relocate, RelocatedEvent, RelocationSlice, State, StreamEntry,
+    StreamOrder, StreamRead,
 };
 use crate::model::{
     AttemptReport, BatchFormat, BatchId, DeliveryId, Endpoint, Event, EventId, Header, Now,
@@ -93,6 +94,16 @@ impl TestQueue {
         self.perform(decision.records, decision.actions);
     }
 
+    /// The process ends, and another one starts with what was remembered.
+    pub fn restart(&mut self, now: Now) {
+        let mut state = State::new();
+        for (seq, record) in (1..).zip(&self.records) {
+            state.apply(seq, record).expect("it follows");
+        }
+        (self.queue, self.now) = (Queue::new(state, 1, now), now);
+        self.run();
+    }
+
     /// Lets time pass, and starts what is due then.
     pub fn pass(&mut self, ms: u64) {
         self.now = Now { mono_ms: self.now.mono_ms + ms, wall_ms: self.now.wall_ms + ms };
@@ -101,7 +112,18 @@ impl TestQueue {
 
     /// An event that is not accepted yet, matched with the endpoints.
     pub fn matched(&self, headers: Vec<Header>, body: impl Into<Bytes>) -> super::Matched {
-        let source = self.queue.state().sources.values().next().expect("the source");
+        self.matched_of("in", headers, body)
+    }
+
+    /// The same, of this source.
+    pub fn matched_of(
+        &self,
+        source: &str,
+        headers: Vec<Header>,
+        body: impl Into<Bytes>,
+    ) -> super::Matched {
+        let mut sources = self.queue.state().sources.values();
+        let source = sources.find(|known| known.name == source).expect("the source");
         let event = new_event(Arc::clone(source), headers, body.into());
         self.queue.matcher().matched(event, &mut Steps::new(limits::FILTER_STEPS))
     }
@@ -190,9 +212,38 @@ impl TestQueue {
                     let events = events.iter().map(read).collect();
                     self.input(Input::BatchLoaded { endpoint, batch, events });
                 }
+                Action::Read(ReadOrder::Stream(order)) if order.until.is_none() => {
+                    self.refill(order);
+                }
                 other => self.actions.push(other),
             }
         }
+    }
+
+    /// Reads a stream forward.
+    fn refill(&mut self, order: StreamOrder) {
+        let StreamOrder { endpoint, from, keys, max_entries, .. } = order;
+        let records = (1..).zip(&self.records).skip_while(|(seq, _)| *seq < from);
+        let found = records.flat_map(|(seq, record)| {
+            let own = record.stream_positions(seq).filter(move |waiting| waiting.position == seq);
+            own.filter(move |waiting| waiting.delivery.endpoint == endpoint)
+        });
+        let entries = found.map(|waiting| {
+            // Its own record holds the event, or an earlier one, which is read for the keys alone.
+            let event = self.events.get(&waiting.event);
+            let own = event.filter(|_| waiting.event == waiting.position).cloned();
+            let mut entry = StreamEntry::new(waiting, own);
+            if let Some(event) = event.filter(|_| !keys.is_empty()) {
+                keys.fill(&mut entry, event);
+            }
+            entry
+        });
+
+        let entries: Vec<StreamEntry> = entries.take(max_entries).collect();
+        let last = entries.last().filter(|_| entries.len() == max_entries);
+        let next = last.map_or(self.queue.state().next_seq, |last| last.position + 1);
+        let read = StreamRead { from, entries, next, ..StreamRead::default() };
+        self.input(Input::Refilled { endpoint, read, keys });
     }
 }
 

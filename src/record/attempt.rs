@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::restraint::Restraint;
-use crate::model::{AttemptReport, DeliveryId, HoldReason, Now, Seq, WallMs};
+use crate::model::{AttemptReport, DeliveryId, HoldReason, Now, Seq, SourceId, WallMs};
 
 /// One attempt and its consequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct AttemptFinished {
     /// What restrains the endpoint from now on; `None` when nothing does.
     #[serde(default)]
     pub restraint: Option<Box<Restraint>>,
+    /// The source of its event, where it waits for another attempt; 0 when that is not known.
+    #[serde(default)]
+    pub source: SourceId,
 }
 
 /// What follows from an attempt for a delivery.
@@ -70,6 +73,12 @@ pub enum Consequence {
 }
 
 impl Consequence {
+    /// Whether the delivery waits for another attempt.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        matches!(self, Self::Retry { .. } | Self::Held { .. } | Self::Parked { .. })
+    }
+
     /// Why it puts the endpoint on hold, if it does.
     #[must_use]
     pub fn holds(&self) -> Option<&HoldReason> {

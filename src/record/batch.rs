@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::Consequence;
 use super::restraint::Restraint;
-use crate::model::{AttemptReport, BatchId, EndpointId, Seq};
+use crate::model::{AttemptReport, BatchId, EndpointId, Seq, SourceId};
 
 /// A delivery that joins a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct BatchMember {
     /// When it was accepted, by the run clock.
     #[serde(default)]
     pub born: u64,
+    /// The source of its event; 0 when that is not known.
+    #[serde(default)]
+    pub source: SourceId,
 }
 
 /// One attempt for a batch and its consequences.

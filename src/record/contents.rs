@@ -220,6 +220,8 @@ impl Record {
         let accepted = event.filter(|held| held.relocated_from.is_none());
         let fan_out = accepted.map_or(&[][..], |held| held.fan_out);
 
+        let source = accepted.map_or(0, |held| held.event.source);
+
         let new = move |event: Seq, endpoint: EndpointId| WaitingDelivery {
             delivery: DeliveryId { seq, endpoint },
             position: seq,
@@ -228,6 +230,7 @@ impl Record {
             last: 0,
             key: None,
             born: ran_ms.unwrap_or(0),
+            source,
         };
         let of_event = fan_out.iter().map(move |endpoint| new(seq, *endpoint));
         let of_replay = replayed.map(|replayed| new(replayed.event, replayed.endpoint));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DeliveryId, Seq, WallMs};
+use crate::model::{DeliveryId, Seq, SourceId, WallMs};
 
 /// The reason of dead letters whose event, or whose own record, the log cannot give back.
 pub const LOST: &str = "lost";
@@ -20,6 +20,9 @@ pub struct WaitingDelivery {
     /// When it was accepted, by the run clock.
     #[serde(default)]
     pub born: u64,
+    /// The source of its event; 0 when that is not known.
+    #[serde(default)]
+    pub source: SourceId,
 }
 
 impl WaitingDelivery {
@@ -33,7 +36,7 @@ impl WaitingDelivery {
         last: Seq,
         ran_ms: u64,
     ) -> Self {
-        Self { delivery, position: 0, event, attempts, last, key: None, born: ran_ms }
+        Self { delivery, position: 0, event, attempts, last, key: None, born: ran_ms, source: 0 }
     }
 }
 

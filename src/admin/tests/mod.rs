@@ -206,6 +206,7 @@ impl AdminWorld {
             born: 0,
             ran_ms: 0,
             restraint: None,
+            source: 0,
         })))
     }
 

@@ -51,6 +51,7 @@ impl Queue {
             born: job.born,
             ran_ms: self.ran_ms,
             restraint: endpoint.restraint_now(now),
+            source: if next.waits() { job.source } else { 0 },
         };
         let seq = self.remember(Record::AttemptFinished(Box::new(attempt)), draft);
         let held = next.holds().cloned();

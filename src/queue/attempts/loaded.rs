@@ -74,7 +74,15 @@ impl Queue {
                 continue;
             }
 
-            job.own = event.is_own();
+            // It shows only now whose it is: its source may have its share of the retries.
+            let is_news = job.source != event.source && job.position.is_some();
+            (job.own, job.source) = (event.is_own(), event.source);
+            if is_news && endpoint.leaves_out(event.source) {
+                self.leave_for_later(delivery, now);
+                continue;
+            }
+
+            let job = endpoint.in_flight(delivery.seq).expect("it is still in flight");
             let number = job.attempts + 1;
             draft.actions.push(Action::Attempt(AttemptOrder::One {
                 delivery,
@@ -83,5 +91,13 @@ impl Queue {
                 event,
             }));
         }
+    }
+
+    /// A delivery goes back into the stream instead of being attempted.
+    fn leave_for_later(&mut self, delivery: DeliveryId, now: Now) {
+        let job = self.take_out_of_flight(delivery).expect("its event was read to attempt it");
+        self.state.endpoint_mut(delivery.endpoint).leave_in_stream(&job);
+        self.free(delivery.endpoint, job.lane, now);
+        self.wake(delivery.endpoint);
     }
 }

@@ -175,7 +175,7 @@ impl Queue {
         let (delivery, number) = (job.delivery, job.attempts + 1);
         match job.loaded.take() {
             Some(event) => {
-                job.own = event.is_own();
+                (job.own, job.source) = (event.is_own(), event.source);
                 let endpoint = self.state.endpoint(id).settings.clone();
                 draft.actions.push(Action::Attempt(AttemptOrder::One {
                     delivery,

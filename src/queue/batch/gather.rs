@@ -122,7 +122,10 @@ impl Queue {
         let mut not_found = Vec::new();
         for (job, event) in missing.zip(events) {
             match event {
-                Loaded::Event(event) => job.loaded = Some(event),
+                Loaded::Event(event) => {
+                    job.source = event.source;
+                    job.loaded = Some(event);
+                }
                 Loaded::Gone => not_found.push((job.delivery, job.event, job.read_at)),
                 Loaded::NotRead => {}
             }
@@ -170,6 +173,15 @@ impl Queue {
             jobs.into_iter().partition(|job| job.ended);
         ended.iter().for_each(|job| endpoint.release_lane(job));
 
+        // Nor have those whose sources have their share of the retries by now.
+        let left =
+            jobs.extract_if(.., |job| job.position.is_some() && endpoint.leaves_out(job.source));
+        let left: Vec<ActiveDelivery> = left.collect();
+        for job in &left {
+            endpoint.release_lane(job);
+            endpoint.leave_in_stream(job);
+        }
+
         let rest = jobs.split_off(fitting(&jobs, max_bytes));
         rest.into_iter().rev().for_each(|job| endpoint.give_back(job, now.mono_ms));
 
@@ -181,7 +193,7 @@ impl Queue {
         // While it was gathered no other batch could begin.
         self.wake(id);
 
-        for job in ended {
+        for job in ended.into_iter().chain(left) {
             self.free(id, job.lane, now);
         }
     }
@@ -231,6 +243,7 @@ fn remembered_member(job: &ActiveDelivery) -> BatchMember {
         key: job.lane,
         age_ms: 0,
         born: job.born,
+        source: job.source,
     }
 }
 

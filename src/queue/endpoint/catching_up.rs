@@ -4,6 +4,7 @@ use super::backlog::CatchingUp;
 use super::bucket::TokenBucket;
 use super::delivery::TimerKey;
 use super::endpoint_queue::EndpointQueue;
+use super::retry_shares::LeftOut;
 use crate::model::{CatchUpMode, Now, Seq};
 
 impl EndpointQueue {
@@ -87,6 +88,7 @@ impl EndpointQueue {
         if catching.back.is_some() {
             self.runtime.prefetch.set_unread(None);
             self.runtime.lanes.forget_skipped();
+            self.runtime.left_out = LeftOut::default();
         }
         self.runtime.catching_up = Some(catching);
     }
@@ -135,9 +137,10 @@ impl EndpointQueue {
     }
 
     /// The stream has been read past one that was accepted at `born`: nothing older is left in it,
-    /// unless it was left for a lane.
+    /// unless it was left there.
     pub fn read_past(&mut self, born: u64) {
-        if self.runtime.lanes.first_skipped().is_none() && !self.takes_in_front() {
+        let left = self.runtime.lanes.first_skipped().or(self.runtime.left_out.first_position());
+        if left.is_none() && !self.takes_in_front() {
             self.runtime.ages.read_past(born);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{BatchFormat, BatchId, DeliveryId, Event, EventId, Seq};
+use crate::model::{BatchFormat, BatchId, DeliveryId, Event, EventId, Seq, SourceId};
 
 /// A delivery that was prefetched, or that an attempt is under way for.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct ActiveDelivery {
     pub size: u64,
     /// Its event is one of the daemon's own.
     pub own: bool,
+    /// The source of its event; 0 when that is not known yet.
+    pub source: SourceId,
 }
 
 impl ActiveDelivery {

@@ -11,6 +11,7 @@ use super::breaker::Breaker;
 use super::bucket::TokenBucket;
 use super::delivery::{ActiveDelivery, BatchInFlight};
 use super::prefetch::Prefetch;
+use super::retry_shares::LeftOut;
 use super::timers::Timers;
 use crate::model::{BatchId, Seq};
 use crate::queue::link::Locality;
@@ -68,6 +69,7 @@ pub(super) struct Runtime {
     /// for.
     pub leases_wanted: usize,
     pub ages: Ages,
+    pub left_out: LeftOut,
 }
 
 impl Default for Runtime {
@@ -98,6 +100,7 @@ impl Default for Runtime {
             catching_up: None,
             leases_wanted: 0,
             ages: Ages::default(),
+            left_out: LeftOut::default(),
         }
     }
 }

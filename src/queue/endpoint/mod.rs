@@ -34,6 +34,7 @@ mod latest;
 mod pick;
 mod prefetch;
 mod prefetch_memory;
+mod retry_shares;
 mod start;
 mod stream;
 mod timers;

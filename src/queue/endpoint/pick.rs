@@ -274,6 +274,7 @@ impl EndpointQueue {
             lane,
             size: 0,
             own: false,
+            source: waiting.source,
         }
     }
 }

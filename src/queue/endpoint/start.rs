@@ -89,7 +89,7 @@ impl EndpointQueue {
     /// Everything that waits stands in its lane.
     pub(super) fn fill_lanes(&mut self) {
         let Self { remembered, runtime } = self;
-        for (delivery, waiting) in &remembered.retrying {
+        for (delivery, waiting) in remembered.retrying.iter() {
             let lane = remembered.lane_of_key(waiting.key);
             let position = remembered.position_in_lane(*delivery);
             runtime.lanes.wait(lane, position, *delivery, waiting.parked);

@@ -45,7 +45,8 @@ impl EndpointQueue {
     pub fn first_unread(&self) -> Option<Seq> {
         let skipped = self.runtime.lanes.first_skipped();
         let backward = self.catching_up().and_then(CatchingUp::first_unread);
-        [self.prefetch().unread(), skipped, backward].into_iter().flatten().min()
+        let left_out = self.runtime.left_out.first_position();
+        [self.prefetch().unread(), skipped, left_out, backward].into_iter().flatten().min()
     }
 
     /// The first position at which something may wait.
@@ -78,6 +79,7 @@ impl EndpointQueue {
     pub fn forget_before(&mut self, from: Seq) {
         self.runtime.prefetch.forget_before(from);
         self.runtime.lanes.forget_before(from);
+        self.runtime.left_out.forget_before(from);
         if let Some(catching) = &mut self.runtime.catching_up {
             catching.forget_before(from);
         }
@@ -199,7 +201,7 @@ impl EndpointQueue {
     }
 
     /// Takes an entry of the stream into the prefetch, unless it is there already, needs no attempt
-    /// any more, or has to stay in the stream for its lane's sake. Its event is kept in memory only
+    /// any more, or has to stay in the stream, for its lane or for other sources. Its event is kept in memory only
     /// if the endpoint keeps events, and there is memory for it.
     pub fn take_into_prefetch(&mut self, mut entry: StreamEntry, now_mono: u64, front: bool) {
         let delivery = entry.delivery.seq;
@@ -208,14 +210,14 @@ impl EndpointQueue {
         }
 
         let (latest, keeps_events) = (self.is_latest(), self.keeps_events());
-        let runtime = &mut self.runtime;
-        let skips = runtime.lanes.must_skip(entry.key, entry.position, latest);
-        if let Some(lane) = entry.key.filter(|_| skips) {
-            runtime.lanes.skip(lane, entry.position);
-            runtime.ages.left_in_stream(entry.position, entry.born);
+        let skips = self.runtime.lanes.must_skip(entry.key, entry.position, latest);
+        if skips || self.leaves_out(entry.source) {
+            self.leave_at(entry.position, entry.key, entry.source);
+            self.runtime.ages.left_in_stream(entry.position, entry.born);
             return;
         }
 
+        let runtime = &mut self.runtime;
         let size = entry.loaded.as_ref().map_or(0, |event| event.body.len() as u64);
         let may_keep = |cost| keeps_events && runtime.prefetch.has_memory_for(cost);
         entry.loaded = entry.loaded.filter(|event| may_keep(event.cost()));
@@ -239,6 +241,7 @@ impl EndpointQueue {
             lane: entry.key,
             size,
             own: false,
+            source: entry.source,
         };
         runtime.prefetch.insert(job, front);
     }

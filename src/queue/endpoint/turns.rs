@@ -2,6 +2,7 @@
 
 use super::delivery::TimerKey;
 use super::endpoint_queue::EndpointQueue;
+use super::retry_shares::LeftOut;
 use crate::model::{BatchId, Order, Seq};
 use crate::queue::stream::lanes::{Lanes, STRICT};
 
@@ -25,6 +26,7 @@ impl EndpointQueue {
         self.runtime.prefetch.set_unread(unread);
 
         self.runtime.lanes = Lanes::default();
+        self.runtime.left_out = LeftOut::default();
         self.fill_lanes();
 
         // What is under way waits no more, and takes its lane.

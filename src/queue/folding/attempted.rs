@@ -50,6 +50,7 @@ impl State {
             asked: before.is_some_and(|waiting| waiting.asked)
                 || (attempt.number > 1 && endpoint.revived.contains(delivery)),
             position: position_in_lane(delivery, attempt.position, before),
+            source: attempt.source,
             ..Retrying::due(attempt.event, attempt.number - u32::from(attempt.uncounted), seq, 0)
         };
         endpoint.leave_batch(seq, delivery);
@@ -100,6 +101,7 @@ impl State {
                 born: member.born,
                 asked,
                 position: position_in_lane(member.delivery, member.position, before),
+                source: member.source,
                 ..Retrying::due(member.event, member.attempts, member.last, 0)
             };
             endpoint.retrying.insert(member.delivery, waiting);
@@ -191,6 +193,7 @@ impl State {
             born: before.map_or(ran_ms, |waiting| waiting.born),
             asked: before.is_some_and(|waiting| waiting.asked),
             position: before.and_then(|waiting| waiting.position),
+            source: before.map_or(0, |waiting| waiting.source),
             ..Retrying::due(member.event, member.number - u32::from(finished.uncounted), seq, 0)
         };
         if let Some(before) = endpoint.retrying.get_mut(&member.delivery) {

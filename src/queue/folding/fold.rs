@@ -395,6 +395,7 @@ impl State {
                 key: w.key,
                 born: w.born,
                 position,
+                source: w.source,
                 ..Retrying::due(w.event, w.attempts, w.last, 0)
             };
             endpoint.retrying.insert(w.delivery.seq, entry);

@@ -374,6 +374,7 @@ mod tests {
             born,
             ran_ms,
             restraint: restraint.map(Box::new),
+            source: 0,
         }))
     }
 

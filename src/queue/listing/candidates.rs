@@ -430,6 +430,7 @@ mod tests {
             last: 0,
             key: None,
             born: 0,
+            source: 0,
         };
         let replayed = world.queue.state().next_seq;
         world.remember(Record::Replayed { event: first, endpoint: 1, at: 1, ran_ms: 1 });

@@ -326,6 +326,7 @@ impl Queue {
         let ordered = endpoint.settings.order != Order::None;
         let in_stream = ordered
             || endpoint.retrying.len() >= limits::RETRYING
+            || endpoint.leaves_out(0)
             || waiting >= limits::RETRYING_ALL;
 
         let at = now.wall_ms;

@@ -270,7 +270,10 @@ impl Queue {
 
         let delivery = DeliveryId { seq: position, endpoint };
         let (attempts, last, key, born) = (0, 0, None, self.ran_ms);
-        let waiting = WaitingDelivery { delivery, position, event, attempts, last, key, born };
+        // The source of its event shows when that is read.
+        let source = 0;
+        let waiting =
+            WaitingDelivery { delivery, position, event, attempts, last, key, born, source };
         self.recent.push_single(StreamEntry::new(waiting, None));
         self.stream_grew(endpoint, position);
     }

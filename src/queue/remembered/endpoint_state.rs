@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::age::{AgePauses, RUN_START};
 use super::counted_seqs::CountedSeqs;
 use super::meanwhile::{EndpointCounts, Meanwhile};
+use super::retries::Retries;
 use super::totals::EndpointPart;
 use super::waiting::{Retrying, WaitingBatch};
 use crate::model::{BatchId, CatchUpMode, DeliveryState, Endpoint, HoldReason, Order, Seq, WallMs};
@@ -29,7 +30,7 @@ pub struct EndpointState {
     /// they stood in the stream.
     pub ahead: RoaringTreemap,
     /// By the record that made the delivery.
-    pub retrying: BTreeMap<Seq, Retrying>,
+    pub retrying: Retries,
     pub dead: CountedSeqs,
     /// Asked for again by the operator, waiting in the stream.
     pub revived: RoaringTreemap,
@@ -210,7 +211,7 @@ impl EndpointState {
 
             low: seq,
             ahead: RoaringTreemap::new(),
-            retrying: BTreeMap::new(),
+            retrying: Retries::default(),
             dead: CountedSeqs::default(),
             revived: RoaringTreemap::new(),
             cancelled: RoaringTreemap::new(),
@@ -369,7 +370,7 @@ impl EndpointState {
         self.hold = None;
         self.batches.clear();
         self.kept = KeptPositions::default();
-        self.cancelled.extend(std::mem::take(&mut self.retrying).into_keys());
+        self.cancelled.extend(std::mem::take(&mut self.retrying).keys());
         self.cancelled |= std::mem::take(&mut self.revived);
         self.waits_at.clear();
         std::mem::take(&mut self.undone)

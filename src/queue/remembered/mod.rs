@@ -7,6 +7,7 @@ pub(super) mod counted_seqs;
 pub(super) mod dedupe;
 pub(super) mod endpoint_state;
 pub(super) mod meanwhile;
+pub(super) mod retries;
 pub(super) mod run_times;
 pub(super) mod stream_positions;
 pub(super) mod totals;

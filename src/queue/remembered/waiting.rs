@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::age::RUN_START;
-use crate::model::{BatchFormat, BatchId, Seq, WallMs};
+use crate::model::{BatchFormat, BatchId, Seq, SourceId, WallMs};
 
 /// A delivery that waits for a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,10 @@ pub struct Retrying {
     /// end of the stream again.
     #[serde(default)]
     pub position: Option<Seq>,
+    /// The source of its event; 0 when that is not known. It never changes: see
+    /// [`super::retries::Retries`].
+    #[serde(default)]
+    pub source: SourceId,
 }
 
 /// A batch that waits for an attempt.
@@ -81,6 +85,7 @@ impl Retrying {
             born: 0,
             asked: false,
             position: None,
+            source: 0,
         }
     }
 

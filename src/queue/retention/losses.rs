@@ -236,6 +236,7 @@ impl Queue {
                 key: None,
                 // When it was asked for is lost with its position. It counts as asked for now.
                 born: self.ran_ms,
+                source: 0,
             };
             self.relocate_position(entry, draft);
             moved += 1;

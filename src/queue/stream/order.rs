@@ -55,6 +55,7 @@ impl Keys {
 
     /// Writes an event's keys into its entry.
     pub fn fill(&self, entry: &mut StreamEntry, event: &Event) {
+        entry.source = event.source;
         if self.is_empty() {
             return;
         }

@@ -76,6 +76,7 @@ impl RecentRecord {
             born,
             key: found(&asked.order),
             latest_key: found(&asked.latest).map(|value| latest_key(value, event.source)),
+            source: event.source,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{DeliveryId, Event, Seq};
+use crate::model::{DeliveryId, Event, Seq, SourceId};
 use crate::record::WaitingDelivery;
 
 /// One delivery at its position in the endpoint's stream.
@@ -24,13 +24,16 @@ pub struct StreamEntry {
     pub key: Option<u64>,
     /// The key of which catching up keeps the latest, likewise.
     pub latest_key: Option<u64>,
+    /// The source of its event; 0 when that is not known yet.
+    pub source: SourceId,
 }
 
 impl StreamEntry {
     /// What waits at its position. Its keys are not known yet: they are read from its event.
     #[must_use]
     pub fn new(waiting: WaitingDelivery, loaded: Option<Arc<Event>>) -> Self {
-        let WaitingDelivery { delivery, position, event, attempts, last, key: _, born } = waiting;
+        let WaitingDelivery { delivery, position, event, attempts, last, key: _, born, source } =
+            waiting;
         Self {
             position,
             delivery,
@@ -41,6 +44,7 @@ impl StreamEntry {
             born,
             key: None,
             latest_key: None,
+            source,
         }
     }
 

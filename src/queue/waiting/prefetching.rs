@@ -5,6 +5,7 @@
 use crate::queue::action::{Action, ReadOrder, StreamOrder};
 use std::collections::BTreeMap;
 
+use crate::model::share::{Share, ShareHolder};
 use crate::model::{EndpointId, Now, Seq, limits};
 use crate::queue::input::StreamRead;
 use crate::queue::stream::order::Keys;
@@ -15,6 +16,7 @@ impl Queue {
     /// Takes entries of the stream into the prefetch: from memory when they are at hand, else by a
     /// refill.
     pub(in crate::queue) fn fill(&mut self, id: EndpointId, now: Now, draft: &mut Draft) {
+        self.share_retries(id, now);
         let endpoint = self.state.endpoint(id);
         let back = endpoint.reads_back().is_some();
         let wants_more = endpoint.may_prefetch() && (endpoint.wants_first_attempts() || back);
@@ -53,6 +55,17 @@ impl Queue {
         // So many reads are under way already: it has its turn when one of them has ended.
         if unread.is_some() || back {
             self.turns.awaiting_read.push(id);
+        }
+    }
+
+    /// Each source leaves the others their part of the endpoint's retries.
+    fn share_retries(&mut self, id: EndpointId, now: Now) {
+        let endpoint = self.state.endpoint_mut(id);
+        endpoint.share_retries();
+        for source in endpoint.take_left_out() {
+            let of =
+                if source == 0 { ShareHolder::Endpoint(id) } else { ShareHolder::Source(source) };
+            self.full_shares.note(Share::Retries, of, now);
         }
     }
 

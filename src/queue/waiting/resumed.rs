@@ -57,16 +57,6 @@ mod tests {
     const RETRY: Outcome = Outcome::Retryable { after_ms: None };
 
     impl TestQueue {
-        /// The process ends, and another one starts with what was remembered.
-        fn restart(&mut self, now: Now) {
-            let mut state = State::new();
-            for (seq, record) in (1..).zip(&self.records) {
-                state.apply(seq, record).expect("it follows");
-            }
-            (self.queue, self.now) = (Queue::new(state, 1, now), now);
-            self.run();
-        }
-
         /// The wall clock is set, while no time passes.
         fn set_clock(&mut self, wall_ms: u64) {
             self.now.wall_ms = wall_ms;

@@ -218,11 +218,14 @@ fn attempts() -> Vec<(&'static str, String)> {
         (
             "deliveries of one endpoint in memory",
             format!(
-                "{} or {} that were not attempted yet, {} that wait for a retry; the others wait \
-                 on the disk",
+                "{} or {} that were not attempted yet, {} that wait for a retry, of one source \
+                 {} times as many as the others may still have (so {} when it is alone); the \
+                 others wait on the disk",
                 l::PREFETCH,
                 bytes(l::PREFETCH_BYTES),
-                n(l::RETRYING)
+                n(l::RETRYING),
+                l::RETRYING_SHARE,
+                n(l::RETRYING * l::RETRYING_SHARE / (1 + l::RETRYING_SHARE))
             ),
         ),
         ("deliveries of one ordering key in memory", "16; the others wait on the disk".to_owned()),

@@ -94,6 +94,7 @@ fn attempt(
         born: 0,
         ran_ms: 0,
         restraint: None,
+        source: 0,
     }))
 }
 
@@ -213,6 +214,7 @@ fn relocations(head: [u8; 32]) -> Vec<Record> {
         last: 0,
         key: None,
         born: 0,
+        source: 0,
     };
 
     vec![
@@ -239,6 +241,7 @@ fn batches() -> Vec<Record> {
         key: Some(delivery),
         age_ms: 0,
         born: 0,
+        source: 0,
     };
     let too_old = DeadLetter {
         delivery: many(33),
