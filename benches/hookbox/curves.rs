@@ -11,7 +11,7 @@ use super::svg::{Plot, Series};
 
 const CONNECTIONS: [usize; 5] = [1, 4, 16, 64, 256];
 /// Events a second that are offered.
-const RATES: [u64; 7] = [100, 500, 1000, 2000, 5000, 10_000, 20_000];
+const RATES: [u64; 6] = [100, 1000, 2000, 5000, 10_000, 20_000];
 /// A rate is kept when no more of it was missing, and was late for no longer than this many
 /// seconds.
 const MISSING: f64 = 0.02;

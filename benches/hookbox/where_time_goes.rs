@@ -40,10 +40,10 @@ pub fn run(options: &Options, report: &mut Report) {
 
 /// Takes events; gives how many.
 fn ingest(daemon: &Daemon, options: &Options) -> (Used, u64) {
-    let before = Used::now(daemon);
+    let before = Moment::now(daemon);
     let bound = Bound { seconds: options.seconds, events: options.events };
     let load = closed_loop(daemon.addr, &small_requests(), options.connections, bound);
-    (Used::since(&before, daemon), load.accepted)
+    (before.until_now(daemon), load.accepted)
 }
 
 /// Delivers events that waited. `ready` is called when nothing is left to be done but that.
@@ -60,10 +60,10 @@ fn attempts(
     fill(daemon, count, options);
 
     ready(daemon);
-    let before = Used::now(daemon);
+    let before = Moment::now(daemon);
     daemon.json(&["endpoint", "release", "sink"]);
     await_delivered(daemon, count);
-    (Used::since(&before, daemon), count)
+    (before.until_now(daemon), count)
 }
 
 /// Processor time of a daemon, by groups of its threads.
@@ -72,28 +72,32 @@ struct Used {
     all: Duration,
 }
 
-impl Used {
+/// The same at one moment, by threads.
+struct Moment {
+    threads: BTreeMap<String, (String, Duration)>,
+    all: Duration,
+}
+
+impl Moment {
     fn now(daemon: &Daemon) -> Self {
-        let mut groups = BTreeMap::new();
-        for (name, used) in processor::of_threads(daemon.pid()).into_values() {
-            let group = GROUPS.iter().find(|(begins, _)| name.starts_with(begins));
-            *groups.entry(group.map_or("others", |(_, group)| group)).or_default() += used;
-        }
-        Self { groups, all: processor::of_process(daemon.pid()) }
+        let threads = processor::of_threads(daemon.pid());
+        Self { threads, all: processor::of_process(daemon.pid()) }
     }
 
-    fn since(before: &Self, daemon: &Daemon) -> Self {
+    /// What was used since then.
+    fn until_now(&self, daemon: &Daemon) -> Used {
         let now = Self::now(daemon);
-        let all = now.all.saturating_sub(before.all);
-        let old = |group| before.groups.get(group).copied().unwrap_or_default();
-        let mut groups: BTreeMap<_, _> = now
-            .groups
-            .iter()
-            .map(|(&group, used)| (group, used.saturating_sub(old(group))))
-            .collect();
+        let mut groups: BTreeMap<&'static str, Duration> = BTreeMap::new();
+        for (thread, (name, used)) in &now.threads {
+            let before = self.threads.get(thread).map_or(Duration::ZERO, |(_, used)| *used);
+            let group = GROUPS.iter().find(|(begins, _)| name.starts_with(begins));
+            let group = group.map_or("others", |(_, group)| group);
+            *groups.entry(group).or_default() += used.saturating_sub(before);
+        }
+        let all = now.all.saturating_sub(self.all);
         // sled starts threads when it has much to do, and they end by themselves.
         groups.insert("ended", all.saturating_sub(groups.values().sum()));
-        Self { groups, all }
+        Used { groups, all }
     }
 }
 
