@@ -50,7 +50,6 @@ impl EndpointQueue {
 mod tests {
     use crate::model::{Endpoint, Now, Order, Outcome, Rate, limits};
     use crate::queue::testing::{START, TestQueue, answered, report};
-    use crate::queue::{Queue, State};
     use crate::record::Record;
 
     const HOUR: u64 = 3_600_000;
