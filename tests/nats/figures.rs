@@ -68,7 +68,7 @@ fn memory(bridge: &Bridge) -> String {
 
 fn await_delivered(daemon: &Daemon, events: u64) {
     until("deliveries", SOON * 10, || {
-        let status = daemon.json(&["status"]);
+        let status = daemon.asked("/v1/status");
         (status["deliveries"]["delivered"].as_u64()? >= events).then_some(())
     });
 }

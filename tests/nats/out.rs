@@ -21,7 +21,7 @@ pub fn a_box(home: &Home, more: &[&str]) -> Daemon {
 /// Waits until so many deliveries are leased.
 pub fn await_leased(daemon: &Daemon, wanted: u64) {
     until(&format!("{wanted} leases"), SOON, || {
-        (daemon.json(&["status"])["leased"].as_u64() == Some(wanted)).then_some(())
+        (daemon.asked("/v1/status")["leased"].as_u64() == Some(wanted)).then_some(())
     });
 }
 
@@ -230,7 +230,7 @@ fn a_bridge_that_stops_while_it_leases_leaves_no_lease_behind() {
         let bridge = Bridge::start(&config);
         let some = round * 400 + 40;
         until("some of them", SOON, || {
-            let status = daemon.json(&["status"]);
+            let status = daemon.asked("/v1/status");
             (status["deliveries"]["delivered"].as_u64() >= Some(some)).then_some(())
         });
         assert_eq!(bridge.terminate().code(), Some(0));

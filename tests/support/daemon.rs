@@ -250,6 +250,33 @@ impl Daemon {
         self.ctl().lines(args)
     }
 
+    /// What the daemon answers to a `GET` of this path, which must succeed. For what is asked again
+    /// and again, until something has happened: a ctl for each question takes most of a core.
+    #[track_caller]
+    pub fn asked(&self, path: &str) -> Value {
+        let (status, answer) = self.admin().get(path).expect("an answer");
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    }
+
+    /// Whether there is nothing at this path.
+    #[track_caller]
+    pub fn has_not(&self, path: &str) -> bool {
+        self.admin().get(path).expect("an answer").0 == 404
+    }
+
+    /// The same as `asked` for a list.
+    #[track_caller]
+    pub fn rows(&self, path: &str) -> Vec<Value> {
+        self.admin().lines(path).expect("a list")
+    }
+
+    /// A connection to the admin socket.
+    #[track_caller]
+    pub fn admin(&self) -> Admin {
+        Admin::connect(&self.socket).expect("the admin socket")
+    }
+
     /// Runs the ctl, which must succeed.
     #[track_caller]
     pub fn done(&self, args: &[&str]) -> Done {
@@ -362,7 +389,7 @@ impl Daemon {
     /// The same for each delivery, by its id.
     #[track_caller]
     pub fn histories(&self, endpoint: &str) -> BTreeMap<String, Vec<u64>> {
-        let mut admin = Admin::connect(&self.socket).expect("the admin socket");
+        let mut admin = self.admin();
         let rows = self.lines(&["delivery", "list", "--endpoint", endpoint, "--limit", "1000000"]);
         let ids = rows.iter().map(|row| row["id"].as_str().expect("an id").to_owned());
         ids.map(|id| {

@@ -206,7 +206,7 @@ fn pause(micros: u64) {
 fn await_drained(daemon: &Daemon) {
     let started = Instant::now();
     until("everything to be delivered", SOON * 2, || {
-        let status = daemon.json(&["status"]);
+        let status = daemon.asked("/v1/status");
         let left = |state: &str| status["deliveries"][state].as_u64().expect("a number");
         (left("pending") + left("in_flight") == 0).then_some(())
     });

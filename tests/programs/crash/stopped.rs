@@ -39,9 +39,8 @@ fn p08_a_process_that_was_stopped_makes_no_storm() {
 
     let (resumed, acked) = stopped_under_load(&daemon, &receiver, seconds);
     until("all of the slow endpoint", SOON, || {
-        (daemon.json(&["endpoint", "show", "slow"])["requests_succeeded"].as_u64()
-            == Some(slow as u64))
-        .then_some(())
+        (daemon.asked("/v1/endpoints/slow")["requests_succeeded"].as_u64() == Some(slow as u64))
+            .then_some(())
     });
 
     let tries = none_in_a_row(&daemon, resumed, seconds);

@@ -168,7 +168,7 @@ fn a_copy_of_a_segment_with_which_nothing_is_wrong_goes_at_once() {
         (!folders.any(|path| path.join("db.as-found").exists())).then_some(())
     });
     until("their space to be free", LONG, || {
-        let bytes = daemon.json(&["status"])["log"]["bytes"].as_u64()?;
+        let bytes = daemon.asked("/v1/status")["log"]["bytes"].as_u64()?;
         (bytes < 16 << 20).then_some(())
     });
     assert_eq!(daemon.terminate().code(), Some(0));

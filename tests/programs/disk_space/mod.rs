@@ -306,7 +306,7 @@ fn others_fill_it(place: &Place, seed: u64, at: &str) {
     fill_up(&others);
     until("it refuses", SOON, || {
         fill_up(&others);
-        (daemon.json(&["status"])["accepting"] == false).then_some(())
+        (daemon.asked("/v1/status")["accepting"] == false).then_some(())
     });
 
     // What it gives up of its ballast they take as well.
@@ -457,7 +457,7 @@ fn d10_without_inodes_the_active_segment_grows_on() {
     until("old segments go", LONG, || {
         let mut client = Client::connect(daemon.addr).ok()?;
         let _ = sender.post(&mut client, 20_000);
-        let first = daemon.json(&["log", "stat"])["first"].as_u64();
+        let first = daemon.asked("/v1/log")["first"].as_u64();
         first.is_some_and(|first| first > 1).then_some(())
     });
 

@@ -76,7 +76,7 @@ impl Aged {
     fn passes(&self, daemon: &Daemon) {
         let last = daemon.json(&["status"])["log"]["last"].as_u64().expect("a number");
         until("ten segments to go", LONG, || {
-            let stat = daemon.json(&["log", "stat"]);
+            let stat = daemon.asked("/v1/log");
             let segments = stat["segments"].as_array()?;
             let (first, active) = (stat["first"].as_u64()?, segments.last()?["first"].as_u64()?);
             (first > last * 9 / 10 || first == active).then_some(())

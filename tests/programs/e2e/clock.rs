@@ -64,7 +64,7 @@ fn home_with_a_clock(name: &str) -> (Home, PathBuf) {
 /// Waits until the daemon says that it does not believe its clock, and how long it waits for it.
 fn in_1970(daemon: &Daemon) {
     let clock = until("the clock to be suspect", SOON, || {
-        Some(daemon.json(&["status"])["clock"].clone())
+        Some(daemon.asked("/v1/status")["clock"].clone())
             .filter(|clock| clock["waiting_until"].is_string())
     });
     assert_eq!(clock["suspect"], true);

@@ -165,8 +165,7 @@ fn what_is_odd_in_one_field_hides_no_other() {
     daemon.accept("/in/in", &json, b"{\"type\":\"t.e\",");
     daemon.accept("/in/in", &[("content-type", "text/plain")], b"{\"type\":\"t.e\",");
     until("it is counted", SOON, || {
-        (daemon.json(&["source", "show", "in"])["unreadable_bodies"].as_u64() == Some(1))
-            .then_some(())
+        (daemon.asked("/v1/sources/in")["unreadable_bodies"].as_u64() == Some(1)).then_some(())
     });
     assert_eq!(receiver.seen("/app").len(), 3);
 }

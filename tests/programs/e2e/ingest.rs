@@ -406,7 +406,7 @@ fn nothing_of_a_request_is_accepted_before_it_is_whole() {
     drop(client);
     daemon.accept("/in/in", &[], b"whole");
     until("the half request to be gone", SOON, || {
-        (daemon.json(&["status"])["events"] == 1).then_some(())
+        (daemon.asked("/v1/status")["events"] == 1).then_some(())
     });
     assert_eq!(daemon.lines(&["event", "list"]).len(), 1);
 }

@@ -24,7 +24,7 @@ fn failing(home: &Home, receiver: &Receiver) -> Daemon {
         daemon.accept("/in/in", &[], format!("{n}").as_bytes());
     }
     until("an open breaker", SOON, || {
-        (daemon.json(&["status"])["breakers_open"] == 1).then_some(())
+        (daemon.asked("/v1/status")["breakers_open"] == 1).then_some(())
     });
     daemon
 }
@@ -209,7 +209,7 @@ fn many_deliveries_are_retried_and_cancelled_by_a_filter() {
     receiver.wait("/app", 3, SOON);
     receiver.wait("/crm", 3, SOON);
     until("all that wait for a retry", SOON, || {
-        (daemon.json(&["status"])["deliveries"]["retrying"] == 6).then_some(())
+        (daemon.asked("/v1/status")["deliveries"]["retrying"] == 6).then_some(())
     });
 
     let nothing = daemon.ctl().run(&["delivery", "cancel"]).expect(64).stderr;

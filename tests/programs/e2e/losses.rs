@@ -37,7 +37,7 @@ impl World {
         world.post(&daemon, 1, 60);
         daemon.json(&["replay", "--source", "in", "--to", "held"]);
         until("the replay to be over", SOON, || {
-            (daemon.json(&["status"])["replays"] == 0).then_some(())
+            (daemon.asked("/v1/status")["replays"] == 0).then_some(())
         });
 
         world.post(&daemon, 2, 30);
@@ -177,8 +177,7 @@ fn a_lost_segment_does_not_hold_retention_back() {
         name.trim_start_matches("seg-").parse::<u64>().expect("a number")
     };
     until("what lies behind the lost segment to be the oldest", SOON, || {
-        (daemon.json(&["log", "stat"])["first"].as_u64() >= Some(number(&segments[2])))
-            .then_some(())
+        (daemon.asked("/v1/log")["first"].as_u64() >= Some(number(&segments[2]))).then_some(())
     });
     let after = Sums::agreeing(&daemon.socket, SOON)
         .unwrap_or_else(|why| panic!("they do not agree: {why}"));

@@ -63,10 +63,13 @@ mod web;
 use crate::support;
 use crate::support::Daemon;
 
-/// Makes a source that asks for no proof.
+/// Makes a source that asks for no proof. Half of the tests begin with it, so it is not made by a
+/// program.
 #[track_caller]
 fn open_source(daemon: &Daemon, name: &str) {
-    daemon.json(&["source", "create", name, "--verify", "none"]);
+    let body = serde_json::json!({ "name": name, "verify": "none" });
+    let (status, made) = daemon.admin().post("/v1/sources", &body).expect("an answer");
+    assert_eq!(status, 201, "{made}");
 }
 
 /// Makes an endpoint on loopback with short, exact retries (50 ms, doubled up to 400 ms). Its
@@ -96,9 +99,7 @@ fn text<'a>(value: &'a serde_json::Value, field: &str) -> &'a str {
 #[track_caller]
 fn delivery_in(daemon: &Daemon, endpoint: &str, state: &str) -> serde_json::Value {
     support::until(&format!("a {state} delivery of {endpoint}"), support::SOON, || {
-        daemon
-            .lines(&["delivery", "list", "--endpoint", endpoint])
-            .into_iter()
-            .find(|d| d["state"] == state)
+        let rows = daemon.rows(&format!("/v1/deliveries?endpoint={endpoint}"));
+        rows.into_iter().find(|delivery| delivery["state"] == state)
     })
 }

@@ -95,9 +95,9 @@ fn failing_recovered_and_held_are_notices_for_those_who_ask() {
 
     // One of them may be a probe that is under way.
     until("a delivery that waits for the breaker", SOON, || {
-        let waiting =
-            daemon.lines(&["delivery", "list", "--endpoint", "app", "--state", "pending"]);
-        let why = daemon.json(&["delivery", "explain", text(waiting.first()?, "id")]);
+        let waiting = daemon.rows("/v1/deliveries?endpoint=app&state=pending");
+        let path = format!("/v1/deliveries/{}/explain", text(waiting.first()?, "id"));
+        let why = daemon.asked(&path);
         (why["reasons"][0]["kind"] == "breaker").then_some(())
     });
 

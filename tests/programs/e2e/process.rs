@@ -106,7 +106,7 @@ fn p09_under_load_sigterm_loses_no_answered_event() {
         .collect();
 
     until("some events", SOON, || {
-        (daemon.json(&["status"])["events"].as_u64() > Some(100)).then_some(())
+        (daemon.asked("/v1/status")["events"].as_u64() > Some(100)).then_some(())
     });
     assert_eq!(daemon.terminate().code(), Some(0));
     let ids: Vec<String> = threads.into_iter().flat_map(|t| t.join().expect("no panic")).collect();

@@ -137,13 +137,12 @@ fn a_retry_behind_a_parked_head_is_refused() {
 
     daemon.accept("/in/in", &[], b"head");
     until("a parked lane", SOON, || {
-        (daemon.json(&["endpoint", "show", "app"])["parked_lanes"].as_u64() == Some(1))
-            .then_some(())
+        (daemon.asked("/v1/endpoints/app")["parked_lanes"].as_u64() == Some(1)).then_some(())
     });
 
     daemon.accept("/in/in", &[], b"behind");
     let behind = until("both", SOON, || {
-        let all = daemon.lines(&["delivery", "list", "--endpoint", "app"]);
+        let all = daemon.rows("/v1/deliveries?endpoint=app");
         (all.len() == 2).then(|| text(&all[0], "id").to_owned())
     });
 

@@ -187,7 +187,7 @@ fn a_waiting_delivery_can_be_retried_at_once_or_cancelled() {
     daemon.accept("/in/in", &[], b"second");
     receiver.wait("/hook", 2, SOON);
     let waiting = super::support::until("two that wait for a retry", SOON, || {
-        let all = daemon.lines(&["delivery", "list", "--state", "pending"]);
+        let all = daemon.rows("/v1/deliveries?state=pending");
         (all.len() == 2 && all.iter().all(|d| d["attempts"] == 1)).then_some(all)
     });
     assert!(text(&waiting[0], "due_at").ends_with('Z'));
@@ -224,7 +224,7 @@ fn the_operator_lifts_a_pause_that_a_receiver_asked_for() {
     daemon.done(&["delivery", "retry", text(&one, "id")]);
     receiver.wait("/hook", 2, SOON);
     until("the second answer", SOON, || {
-        let shown = daemon.json(&["delivery", "show", text(&one, "id")]);
+        let shown = daemon.asked(&format!("/v1/deliveries/{}", text(&one, "id")));
         shown["history"].as_array().is_some_and(|history| history.len() == 2).then_some(())
     });
     assert!(paused());

@@ -105,7 +105,7 @@ fn outlive_a_segment(daemon: &Daemon) {
         if first.is_empty() {
             first = text(&answer.json(), "id").to_owned();
         }
-        (daemon.ctl().run(&["event", "show", &first]).code == Some(1)).then_some(())
+        daemon.has_not(&format!("/v1/events/{first}")).then_some(())
     });
 }
 
@@ -246,14 +246,14 @@ fn retention_goes_by_count_as_well() {
             client.post("/in/in", &[], &noise(&mut rng, 60_000)).expect("an answer").status,
             202
         );
-        (daemon.json(&["log", "stat"])["first"].as_u64() > Some(1)).then_some(())
+        (daemon.asked("/v1/log")["first"].as_u64() > Some(1)).then_some(())
     });
 
     let kept = daemon.lines(&["event", "list", "--source", "in", "--limit", "1000"]).len();
     assert!(kept >= 100, "{kept} events are kept, 100 are asked for");
     let dead = until("the newest dead letters, and no others", SOON, || {
-        let counted = daemon.json(&["status"])["deliveries"].clone();
-        let dead = daemon.lines(&["dlq", "list", "--limit", "1000"]);
+        let counted = daemon.asked("/v1/status")["deliveries"].clone();
+        let dead = daemon.rows("/v1/dlq?limit=1000");
         (dead.len() == 20 && counted["pending"] == 0 && counted["in_flight"] == 0).then_some(dead)
     });
     daemon.json(&["event", "show", text(&dead[19], "event")]);
@@ -279,13 +279,13 @@ fn retention_goes_by_bytes_as_well() {
     daemon.await_count("dead", 30);
     post_noise(&daemon, "in", 300, 50_000);
     until("old segments to go", SOON * 3, || {
-        let stat = daemon.json(&["log", "stat"]);
+        let stat = daemon.asked("/v1/log");
         // Six MiB, the oldest that is kept, and the one that is written to.
         (stat["bytes"].as_u64() < Some(12 << 20)).then_some(())
     });
 
     until("dead letters to go", SOON * 5, || {
-        let dead = daemon.json(&["status"])["deliveries"]["dead"].as_u64()?;
+        let dead = daemon.asked("/v1/status")["deliveries"]["dead"].as_u64()?;
         (0 < dead && dead <= 10).then_some(())
     });
     assert_eq!(daemon.json(&["log", "verify"])["ok"], true);

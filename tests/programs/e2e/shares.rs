@@ -65,7 +65,7 @@ fn status_names_who_takes_all_that_it_may() {
     let held: Vec<_> =
         (0..30).map(|_| connect_from("127.0.0.2", daemon.addr).expect("connected")).collect();
     let full = until("the share to be full ten times", SOON, || {
-        let full = daemon.json(&["status"])["shares"][0].clone();
+        let full = daemon.asked("/v1/status")["shares"][0].clone();
         (full["count"] == 10).then_some(full)
     });
     assert_eq!(

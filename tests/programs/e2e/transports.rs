@@ -324,9 +324,7 @@ fn commands_are_off_until_the_configuration_allows_them() {
     open_source(&daemon, "in");
     daemon.accept("/in/in", &[], b"x");
     until("two attempts that ran nothing", SOON, || {
-        daemon.lines(&["delivery", "list", "--endpoint", "mail"])[0]["attempts"]
-            .as_u64()
-            .filter(|n| *n >= 2)
+        daemon.rows("/v1/deliveries?endpoint=mail")[0]["attempts"].as_u64().filter(|n| *n >= 2)
     });
 
     std::fs::write(&config, &allowing).expect("our own file");

@@ -272,7 +272,7 @@ impl Stage {
         }
 
         until("all of it to end", SOON, || {
-            let counted = &self.daemon.json(&["status"])["deliveries"];
+            let counted = &self.daemon.asked("/v1/status")["deliveries"];
             (counted["pending"] == 0 && counted["in_flight"] == 0).then_some(())
         });
         // The notice about the dead letters.

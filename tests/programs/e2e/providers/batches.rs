@@ -126,7 +126,7 @@ fn a_batch_is_there_as_a_whole_or_not_at_all_after_a_crash() {
     });
 
     until("some batches", SOON, || {
-        (daemon.json(&["status"])["events"].as_u64() > Some(5 * SIZE as u64)).then_some(())
+        (daemon.asked("/v1/status")["events"].as_u64() > Some(5 * SIZE as u64)).then_some(())
     });
     daemon.kill();
     let answered: usize = sender.join().expect("no panic");
