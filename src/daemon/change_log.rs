@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::model::time::{self, format_duration_ms};
 use crate::model::{EndpointId, HoldReason, TraceContext, limits};
-use crate::queue::{HealthEvent, HealthReport};
+use crate::queue::{Death, HealthEvent, HealthReport};
 use crate::scheduler::Clock;
 
 /// Writes lines until nobody sends changes any more.
@@ -144,7 +144,7 @@ fn kind(what: &HealthEvent) -> u8 {
         HealthEvent::Failing { .. } | HealthEvent::Recovered => 0,
         HealthEvent::Held { .. } => 1,
         HealthEvent::Parked { .. } => 2,
-        HealthEvent::Died { .. } => 3,
+        HealthEvent::Died(_) => 3,
         HealthEvent::Lagging { .. } | HealthEvent::CaughtUp => 4,
         HealthEvent::ReplayEnded { .. } => 5,
     }
@@ -191,19 +191,7 @@ fn write(line: &ChangeLine) {
             lanes = count,
             "a lane waits for you: see `hookboxctl delivery explain {delivery}`"
         ),
-        HealthEvent::Died { delivery, reason, died_at, traceparent } => {
-            let trace = TraceContext::of_request(traceparent.as_slice());
-            let trace_id = trace.as_ref().map(TraceContext::trace_id);
-            tracing::warn!(
-                endpoint,
-                %delivery,
-                reason,
-                died_at = time::rfc3339(*died_at),
-                trace_id,
-                dead_letters = count,
-                "given up: see `hookboxctl dlq list --endpoint {endpoint}`"
-            );
-        }
+        HealthEvent::Died(death) => write_death(endpoint, death, count),
         HealthEvent::ReplayEnded { replay, next, end } => tracing::warn!(
             endpoint,
             replay,
@@ -213,6 +201,20 @@ fn write(line: &ChangeLine) {
             "a replay has ended before its end: its endpoint was deleted"
         ),
     }
+}
+
+fn write_death(endpoint: &str, death: &Death, count: u64) {
+    let Death { delivery, reason, died_at, traceparent } = death;
+    let trace = TraceContext::of_request(traceparent.as_slice());
+    tracing::warn!(
+        endpoint,
+        %delivery,
+        reason,
+        died_at = time::rfc3339(*died_at),
+        trace_id = trace.as_ref().map(TraceContext::trace_id),
+        dead_letters = count,
+        "given up: see `hookboxctl dlq list --endpoint {endpoint}`"
+    );
 }
 
 fn write_hold(endpoint: &str, reason: &HoldReason, error: &str, count: u64) {
@@ -238,7 +240,7 @@ mod tests {
 
     use super::{ChangeLine, ChangeLog};
     use crate::model::{DeliveryId, Endpoint, EndpointId, limits};
-    use crate::queue::{HealthEvent, HealthReport};
+    use crate::queue::{Death, HealthEvent, HealthReport};
 
     const GAP: u64 = limits::CHANGE_LINE_GAP_MS;
 
@@ -250,7 +252,7 @@ mod tests {
     fn died(id: EndpointId, seq: u64) -> Arc<HealthReport> {
         let delivery = DeliveryId { seq, endpoint: id };
         let (reason, died_at) = ("gone".to_owned(), 1_800_000_000_000);
-        change(id, HealthEvent::Died { delivery, reason, died_at, traceparent: None })
+        change(id, HealthEvent::Died(Death { delivery, reason, died_at, traceparent: None }))
     }
 
     /// How many changes each line stands for.

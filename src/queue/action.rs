@@ -41,11 +41,20 @@ pub enum HealthEvent {
     Lagging { age_ms: u64 },
     /// Nothing that old waits any more.
     CaughtUp,
-    /// A delivery became a dead letter. The header is that of its last attempt, where the record of
-    /// it was at hand.
-    Died { delivery: DeliveryId, reason: String, died_at: WallMs, traceparent: Option<Header> },
+    /// A delivery became a dead letter.
+    Died(Death),
     /// It was deleted, and a replay that went to it has ended at this record.
     ReplayEnded { replay: u64, next: Seq, end: Seq },
+}
+
+/// A delivery that became a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Death {
+    pub delivery: DeliveryId,
+    pub reason: String,
+    pub died_at: WallMs,
+    /// Of the attempt by which it died.
+    pub traceparent: Option<Header>,
 }
 
 /// One attempt to make.

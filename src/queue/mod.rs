@@ -75,7 +75,7 @@ mod waiting;
 
 pub use accept::Accept;
 pub use action::{
-    Action, AttemptOrder, HealthEvent, HealthReport, Maintenance, ReadOrder, StreamOrder,
+    Action, AttemptOrder, Death, HealthEvent, HealthReport, Maintenance, ReadOrder, StreamOrder,
 };
 pub use answers::ask::{
     AliveQuery, DeadLetterSeqsQuery, DeliveriesQuery, EndedReplaysQuery, EndpointsQuery,

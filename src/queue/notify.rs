@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::accept::Acceptance;
-use super::action::{Action, HealthEvent, HealthReport};
+use super::action::{Action, Death, HealthEvent, HealthReport};
 use super::new_event::FanOut;
 use super::notices::{Notice, OWN_SOURCE};
 use super::{Draft, Queue};
@@ -154,12 +154,12 @@ impl Queue {
         own: bool,
         draft: &mut Draft,
     ) {
-        let what = HealthEvent::Died {
+        let what = HealthEvent::Died(Death {
             delivery: dead.delivery,
             reason: dead.reason.clone(),
             died_at: dead.died_at,
             traceparent: last.and_then(RequestHead::traceparent).cloned(),
-        };
+        });
         self.report_change(dead.delivery.endpoint, what, draft);
         let id = dead.delivery.endpoint;
         // The log cannot say what a lost event was about.

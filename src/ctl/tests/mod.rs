@@ -2,6 +2,7 @@ mod bodies;
 mod certificate;
 mod fitting;
 mod screens;
+mod tail;
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

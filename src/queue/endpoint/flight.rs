@@ -24,8 +24,8 @@ impl EndpointQueue {
         runtime.in_flight.len() + runtime.batches_in_flight.len() + gathering
     }
 
-    /// Of what is remembered as waiting for a retry, what is under way or being prepared: the members
-    /// of batches, also at their first attempt, and second attempts.
+    /// Of what is remembered as waiting for a retry, what is under way or being prepared: second
+    /// attempts, and the members of batches, also at their first.
     #[must_use]
     pub fn retries_under_way(&self) -> usize {
         let runtime = &self.runtime;
