@@ -138,6 +138,7 @@ mod tests {
         Batch, BatchFormat, DeliveryId, Endpoint, EventId, Order, Outcome, Seq, Source, limits,
     };
     use crate::queue::folding::state::{EndpointState, Retrying};
+    use crate::queue::remembered::age::RUN_START;
     use crate::queue::testing::{TestQueue, report};
     use crate::queue::{CancelDeliveries, CreateSource, StatusQuery};
     use crate::record::{AttemptFinished, Consequence, Record};
@@ -196,8 +197,8 @@ mod tests {
             key: (*order == Order::Key).then_some(delivery.seq << 8),
             uncounted: false,
             failing_ms: 0,
-            born: 1,
-            ran_ms: 1,
+            born: RUN_START + 1_000,
+            ran_ms: RUN_START + 1_000,
             restraint: None,
             source: 1,
         }
@@ -328,7 +329,8 @@ mod tests {
             let mut refused = refused(app(Order::None, batch), &[], &[]);
             let first = refused.refused[0].seq;
             for _ in 0..20 {
-                let replayed = Record::Replayed { event: first, endpoint: 1, at: 1, ran_ms: 1 };
+                let (at, ran_ms) = (refused.world.now.wall_ms, RUN_START + 1_000);
+                let replayed = Record::Replayed { event: first, endpoint: 1, at, ran_ms };
                 refused.world.remember(replayed);
             }
             refused.restart();
