@@ -21,7 +21,7 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
 }
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 420.0;
 /// The field between the axes.
 const LEFT: f64 = 76.0;
