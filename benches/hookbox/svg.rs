@@ -120,7 +120,8 @@ impl Series {
             let points = points.join(" ");
             let _ = writeln!(
                 svg,
-                "<polyline class=\"c{style} line\" stroke-dasharray=\"{dash}\" points=\"{points}\"/>"
+                "<polyline class=\"c{style} line\" stroke-dasharray=\"{dash}\" \
+                 points=\"{points}\"/>"
             );
         }
         for &place in places.iter().chain([&(RIGHT + 30.0, row)]) {

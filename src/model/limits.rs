@@ -122,14 +122,6 @@ pub const COMMANDS_WAITING: usize = 64;
 pub const STEP_INPUTS: usize = 256;
 /// Bytes of events in one step, after which it takes no more.
 pub const STEP_BYTES: usize = 1 << 20;
-/// Bytes of a request's events from which it gets a commit of its own, between two commits of
-/// others. So others wait for one large body at most.
-pub const LARGE_REQUEST: usize = 256 << 10;
-/// Bytes of a large body, as they are stored, that are written between two commits of others, and
-/// that its own commit may still have to write.
-pub const AHEAD_BYTES: usize = 512 << 10;
-/// Large bodies that are ready to be written, or being made so: each is in memory twice.
-pub const LARGE_BODIES: usize = 2;
 /// Deliveries that the events of one request make together.
 pub const REQUEST_DELIVERIES: usize = 1 << 18;
 /// Bytes that each of these deliveries counts in a step, because all are decided at once.
@@ -154,9 +146,9 @@ pub const PREFETCH_BYTES_ALL: usize = 16 << 20;
 /// Deliveries of one endpoint that wait for a retry. At this number, first attempts wait on the
 /// disk.
 pub const RETRYING: usize = 8192;
-/// One source has no further first attempts at an endpoint while it has at least this many times the
-/// deliveries waiting for a retry that the others may still have. So one whose events are refused
-/// leaves places for the events of others.
+/// One source has no further first attempts at an endpoint while it has at least this many times
+/// the deliveries waiting for a retry that the others may still have. So one whose events are
+/// refused leaves places for the events of others.
 pub const RETRYING_SHARE: usize = 3;
 /// It has some again once it has at most this many times as many. Until then its others are not
 /// read again.

@@ -94,3 +94,11 @@ pub const REFILL_SCAN: usize = 16_384;
 pub const REFILL_PASSED_OVER: usize = 1 << 18;
 /// Bytes of events after which one read of the log stops until the others had their turn.
 pub const LOG_READ_BYTES: usize = 16 << 20;
+/// Bytes of a request's events from which it gets a commit of its own, between two commits of
+/// others. So others wait for one large body at most.
+pub const LARGE_REQUEST: usize = 256 << 10;
+/// Bytes of a large body, as they are stored, that are written between two commits of others, and
+/// that its own commit may still have to write.
+pub const AHEAD_BYTES: usize = 512 << 10;
+/// Large bodies that are ready to be written, or being made so: each is in memory twice.
+pub const LARGE_BODIES: usize = 2;

@@ -4,7 +4,7 @@ use super::backlog::CatchingUp;
 use super::bucket::TokenBucket;
 use super::delivery::TimerKey;
 use super::endpoint_queue::EndpointQueue;
-use super::retry_shares::LeftOut;
+use super::left_out::LeftOut;
 use crate::model::{CatchUpMode, Now, Seq};
 
 impl EndpointQueue {

@@ -31,6 +31,7 @@ mod endpoint_queue;
 mod flight;
 mod health;
 mod latest;
+mod left_out;
 mod pick;
 mod prefetch;
 mod prefetch_memory;

@@ -7,40 +7,11 @@
 //! the order forbids that: in its lane. A strict endpoint has no shares. What waits there is one
 //! delivery or one batch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::delivery::ActiveDelivery;
 use super::endpoint_queue::EndpointQueue;
 use crate::model::{Order, Seq, SourceId, limits};
-
-/// Sources that have their share of the retries.
-#[derive(Debug, Default)]
-pub struct LeftOut {
-    /// The first position of the stream that was left for each.
-    first: BTreeMap<SourceId, Seq>,
-    /// Of which something was left since this was last asked.
-    lately: BTreeSet<SourceId>,
-}
-
-impl LeftOut {
-    fn leave(&mut self, source: SourceId, position: Seq) {
-        let first = self.first.entry(source).or_insert(position);
-        *first = position.min(*first);
-        self.lately.insert(source);
-    }
-
-    /// The first position of the stream that was left for any source.
-    #[must_use]
-    pub(super) fn first_position(&self) -> Option<Seq> {
-        self.first.values().min().copied()
-    }
-
-    /// What was left before `from` in the stream is not there any more: what is behind it may still
-    /// be.
-    pub(super) fn forget_before(&mut self, from: Seq) {
-        self.first.values_mut().for_each(|first| *first = from.max(*first));
-    }
-}
 
 impl EndpointQueue {
     /// Whether what this source sent is not attempted for the first time now, because it has its
@@ -149,14 +120,14 @@ mod tests {
 
     /// Many events of the source `in` were refused: as many as one source may have. `more` of its
     /// events were not attempted yet, and `others` of another one come after these.
-    struct Refused {
+    struct RefusedEvents {
         world: TestQueue,
         refused: Vec<DeliveryId>,
         more: Vec<Seq>,
         others: Vec<Seq>,
     }
 
-    fn refused(endpoint: Endpoint, more: &[&str], others: &[&str]) -> Refused {
+    fn refused(endpoint: Endpoint, more: &[&str], others: &[&str]) -> RefusedEvents {
         let mut world = TestQueue::new([endpoint]);
         world.decide(CreateSource(Box::new(Source::new("other", "none"))));
         let accept = |world: &mut TestQueue, source: &str, body: &str| {
@@ -176,7 +147,7 @@ mod tests {
             let failed = attempt(&world, *delivery);
             world.remember(Record::AttemptFinished(Box::new(failed)));
         }
-        Refused { world, refused, more, others }
+        RefusedEvents { world, refused, more, others }
     }
 
     /// An attempt that was refused, and is made again after an hour.
@@ -217,7 +188,7 @@ mod tests {
         app
     }
 
-    impl Refused {
+    impl RefusedEvents {
         /// Lets everything go that may go, each of it taken. Says what was attempted.
         fn taken(&mut self) -> Vec<Seq> {
             let (mut ended, mut ended_batches) = (0, 0);

@@ -201,8 +201,8 @@ impl EndpointQueue {
     }
 
     /// Takes an entry of the stream into the prefetch, unless it is there already, needs no attempt
-    /// any more, or has to stay in the stream, for its lane or for other sources. Its event is kept in memory only
-    /// if the endpoint keeps events, and there is memory for it.
+    /// any more, or has to stay in the stream, for its lane or for other sources. Its event is kept
+    /// in memory only if the endpoint keeps events, and there is memory for it.
     pub fn take_into_prefetch(&mut self, mut entry: StreamEntry, now_mono: u64, front: bool) {
         let delivery = entry.delivery.seq;
         if !self.stands_in_stream(&entry) || self.is_at_hand(delivery) {

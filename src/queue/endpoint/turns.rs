@@ -2,7 +2,7 @@
 
 use super::delivery::TimerKey;
 use super::endpoint_queue::EndpointQueue;
-use super::retry_shares::LeftOut;
+use super::left_out::LeftOut;
 use crate::model::{BatchId, Order, Seq};
 use crate::queue::stream::lanes::{Lanes, STRICT};
 

@@ -7,8 +7,7 @@
 //! revive deliveries for it, in the order of the log. `low` says up to where the stream has been
 //! taken up, `ahead` which positions beyond it have been too. What lies beyond both was never
 //! attempted and takes no memory at all. Deliveries that wait for a retry stand in `retrying`
-//! (about a hundred bytes, bounded); ended ones take a bit in a compressed set, or nothing when
-//! they were delivered.
+//! (about a hundred bytes, bounded); ended ones take a bit in a set, delivered ones nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
