@@ -107,6 +107,7 @@ fn plots(all: &[(Kind, Curves)]) -> [(&'static str, Plot); 3] {
         };
         all.iter().map(one).collect()
     };
+
     let latency = |title, of| Plot {
         title,
         x: "events offered a second",
@@ -121,6 +122,7 @@ fn plots(all: &[(Kind, Curves)]) -> [(&'static str, Plot); 3] {
         ticks: CONNECTIONS.iter().map(|&n| number(n as u64)).collect(),
         series: series(|curves| &curves.rate),
     };
+
     [
         ("rate.svg", rate),
         ("latency-p50.svg", latency("Half of the answers are faster (p50)", |c| &c.p50)),

@@ -88,6 +88,7 @@ impl Server {
         match kind {
             Kind::Bare => Ok(Self::bare()),
             Kind::Hookboxd => Ok(Self::hookboxd()),
+
             Kind::Sqlite => {
                 program()?;
                 let folder = folder();

@@ -47,7 +47,7 @@ pub struct Event {
     body: Bytes,
 }
 
-/// One of the events that wait, and who is told its number.
+/// One of the events that wait, and who waits for its number.
 pub type Waiting = (Event, oneshot::Sender<i64>);
 
 /// Where it is stored.

@@ -155,6 +155,7 @@ mod tests {
         let next =
             Consequence::Retry { due_at: world.now.wall_ms + HOUR, delay_ms: HOUR, age_ms: 0 };
         let order = &world.queue.state().endpoints[&1].settings.order;
+
         AttemptFinished {
             delivery,
             event: delivery.seq,
