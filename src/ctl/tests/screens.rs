@@ -10,7 +10,7 @@ use crate::api::values::Text;
 use crate::api::views::{DeliveryView, EndpointView, SourceView, StatusView};
 use crate::ctl::answer::{Answer, Whole};
 use crate::ctl::lists::{DELIVERIES, ENDPOINTS};
-use crate::ctl::table::{Columns, Table};
+use crate::ctl::table::{Columns, Table, local};
 use crate::ctl::terminal::Terminal;
 use crate::ctl::{endpoint_screen, fields, show, status};
 use crate::model::{DeliveryId, Endpoint, EventId};
