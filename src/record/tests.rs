@@ -316,7 +316,7 @@ fn attempt() -> impl Strategy<Value = Record> {
             born: n[3],
             ran_ms: n[4],
             restraint: (n[5] % 3 == 0).then(|| Box::new(restraint(n[4]))),
-            source: n[5] as u32 % 3,
+            source: u32::from(n[5] % 3 == 1),
         }))
     })
 }
@@ -337,7 +337,7 @@ fn waiting(n: [u64; 4]) -> WaitingDelivery {
         last: n[3],
         key: Some(n[0]),
         born: n[1],
-        source: n[2] as u32 % 3,
+        source: u32::from(n[2] % 3 == 1),
     }
 }
 

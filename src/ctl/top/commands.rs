@@ -64,7 +64,7 @@ pub enum TopAnswer {
         is_all: bool,
     },
     Delivery(Box<Whole<DeliveryDetailView>>),
-    Tail(TailView),
+    Tail(Box<TailView>),
     /// Everything of a refresh has been answered, or not.
     Refreshed,
     Counted(TopAction, usize),

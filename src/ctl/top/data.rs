@@ -80,7 +80,7 @@ impl TopData {
 
             TopAnswer::Tail(line) => {
                 self.lines += 1;
-                self.tail.push_back((self.lines, line));
+                self.tail.push_back((self.lines, *line));
                 if self.tail.len() > TAIL_LINES {
                     self.tail.pop_front();
                 }

@@ -35,7 +35,7 @@ pub fn text(
     // A terminal that stands still has a tail of what has passed.
     if model.screen == TopScreen::Tail {
         client.list("/v1/tail?limit=100", &mut |row| {
-            model.answer(TopAnswer::Tail(row.view()?));
+            model.answer(TopAnswer::Tail(Box::new(row.view()?)));
             Ok(())
         })?;
     }

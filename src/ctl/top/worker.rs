@@ -59,7 +59,7 @@ pub fn follow(client: &AdminClient, answers: &SyncSender<TopAnswer>) {
         let mut is_wanted = true;
         let _ = client.list("/v1/tail?follow=true&limit=100", &mut |row| {
             let Tolerant::Known(line) = row.view::<Tolerant<TailView>>()? else { return Ok(()) };
-            is_wanted = answers.send(TopAnswer::Tail(line)).is_ok();
+            is_wanted = answers.send(TopAnswer::Tail(Box::new(line))).is_ok();
             if is_wanted { Ok(()) } else { Err(CtlError::OutputClosed) }
         });
         if !is_wanted {

@@ -116,7 +116,7 @@ fn the_tail_is_followed_once_and_stands_still() {
 
     let line = |n: u64| {
         let at = crate::api::values::Time(NOW);
-        TopAnswer::Tail(TailView::Duplicate { at, id: None, source: None, event_seq: n })
+        TopAnswer::Tail(Box::new(TailView::Duplicate { at, id: None, source: None, event_seq: n }))
     };
     world.model.answer(line(1));
     world.keys(" ");
@@ -249,12 +249,12 @@ fn a_list_that_is_cut_says_of_how_many() {
 fn the_time_of_a_line_of_the_tail_has_its_seconds() {
     let mut world = TopWorld::new(TopScreen::Tail);
     let at = crate::api::values::Time(NOW);
-    world.model.answer(TopAnswer::Tail(TailView::Duplicate {
+    world.model.answer(TopAnswer::Tail(Box::new(TailView::Duplicate {
         at,
         id: None,
         source: None,
         event_seq: 1,
-    }));
+    })));
     let time = crate::ctl::table::local_short(NOW);
     assert!(world.screen().contains(&format!("{time} in ")), "{}", world.screen());
 }
