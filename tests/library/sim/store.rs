@@ -73,35 +73,42 @@ impl Disk {
     }
 
     pub fn read(&self, seq: Seq) -> Option<Record> {
-        let segment = self.segments.iter().rev().find(|segment| segment.first <= seq)?;
-        segment.records.get(usize::try_from(seq - segment.first).ok()?).cloned()
+        self.find(seq).map(|(record, _)| record.clone())
+    }
+
+    /// A record, and its encoding.
+    fn find(&self, seq: Seq) -> Option<(&Record, &[u8])> {
+        let behind = self.segments.partition_point(|segment| segment.first <= seq);
+        let segment = &self.segments[behind.checked_sub(1)?];
+        let at = usize::try_from(seq - segment.first).ok()?;
+        Some((segment.records.get(at)?, &segment.encoded[at]))
     }
 
     pub fn event(&self, seq: Seq) -> Option<Arc<Event>> {
         event_of(&self.read(seq)?)
     }
 
-    fn sifted(&self, seq: Seq, record: Record, sieve: &Sieve) -> (Seq, Option<Record>) {
-        let segment = self.segments.iter().rev().find(|segment| segment.first <= seq);
-        let bytes = segment
-            .and_then(|segment| segment.encoded.get(usize::try_from(seq - segment.first).ok()?));
-        (seq, bytes.is_none_or(|bytes| sieve.passes(bytes)).then_some(record))
-    }
-
     pub fn forward(&self, from: Seq) -> impl Iterator<Item = (Seq, Record)> + '_ {
         self.refs(from).map(|(seq, record)| (seq, record.clone()))
     }
 
-    /// Segments may leave no gap, so the records follow one another.
-    fn refs(&self, from: Seq) -> impl Iterator<Item = (Seq, &Record)> + '_ {
+    pub fn refs(&self, from: Seq) -> impl Iterator<Item = (Seq, &Record)> + '_ {
+        self.encoded(from).map(|(seq, record, _)| (seq, record))
+    }
+
+    /// Records with their encodings. Segments may leave no gap, so they follow one another.
+    fn encoded(&self, from: Seq) -> impl Iterator<Item = (Seq, &Record, &Vec<u8>)> + '_ {
         let begin =
             self.segments.partition_point(|segment| segment.first <= from).saturating_sub(1);
-        let all = self.segments[begin..]
-            .iter()
-            .flat_map(|segment| (segment.first..).zip(&segment.records));
-        all.skip(
-            usize::try_from(from.saturating_sub(self.segments[begin].first)).unwrap_or(usize::MAX),
-        )
+        self.segments[begin..].iter().flat_map(move |segment| {
+            // Only the first of them has records before `from`.
+            let before = usize::try_from(from.saturating_sub(segment.first)).unwrap_or(usize::MAX);
+            let before = before.min(segment.records.len());
+            let records = segment.records[before..].iter().zip(&segment.encoded[before..]);
+            (segment.first + before as u64..)
+                .zip(records)
+                .map(|(seq, (record, bytes))| (seq, record, bytes))
+        })
     }
 
     pub fn backward(&self, before: Seq) -> impl Iterator<Item = (Seq, Record)> + '_ {
@@ -233,11 +240,19 @@ impl ReadLog for Disk {
     }
 
     fn forward<T>(&self, from: Seq, sieve: &Sieve, take: impl Fn(Walk<'_>) -> T) -> T {
-        take(&mut self.forward(from).map(|(seq, record)| self.sifted(seq, record, sieve)))
+        let sifted = |(seq, record, bytes): (Seq, &Record, &Vec<u8>)| {
+            (seq, sieve.passes(bytes).then(|| record.clone()))
+        };
+        take(&mut self.encoded(from).map(sifted))
     }
 
     fn backward<T>(&self, before: Seq, sieve: &Sieve, take: impl Fn(Walk<'_>) -> T) -> T {
-        take(&mut self.backward(before).map(|(seq, record)| self.sifted(seq, record, sieve)))
+        let seqs = (self.first()..before.min(self.last() + 1)).rev();
+        let found = seqs.filter_map(|seq| self.find(seq).map(|found| (seq, found)));
+        let sifted = |(seq, (record, bytes)): (Seq, (&Record, &[u8]))| {
+            (seq, sieve.passes(bytes).then(|| record.clone()))
+        };
+        take(&mut found.map(sifted))
     }
 }
 

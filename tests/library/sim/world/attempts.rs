@@ -1,6 +1,6 @@
 //! Attempts: what must hold when one leaves, and what its receiver answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hookbox::model::{BatchId, DeliveryId, DeliveryState, Endpoint, Event, EventId, Order, Seq};
@@ -8,7 +8,7 @@ use hookbox::queue::Input;
 use hookbox::scheduler::Core;
 
 use super::ends::story;
-use super::{MOST_CONSUMED, Planned, World};
+use super::{MOST_CONSUMED, World};
 use crate::sim::store::Disk;
 
 impl World {
@@ -41,7 +41,6 @@ impl World {
                 "{delivery} is attempted before its delay is over"
             );
         }
-        self.finish_one();
 
         let clash = self.checker.in_flight.insert(delivery, number);
         assert!(clash.is_none(), "{delivery} is attempted twice at a time");
@@ -97,7 +96,6 @@ impl World {
             }
         }
 
-        self.finish_one();
         let clash = self.checker.batches_in_flight.insert(batch, members.clone());
         assert!(clash.is_none(), "{batch} is attempted twice at a time");
         self.check_flight(core, endpoint, &members);
@@ -138,11 +136,14 @@ impl World {
         }
 
         if endpoint.order == Order::Strict {
+            // Their stories are read in all of the log, so they are told only where it fails.
             let others = self.checker.in_flight.keys().filter(|d| d.endpoint == id);
-            let stories: String = others.map(|other| story(core.store, *other)).collect();
+            let stories = || others.map(|other| story(core.store, *other)).collect::<String>();
             assert_eq!(
-                in_flight, 1,
-                "a strict endpoint gets one at a time: {members:?} {endpoint:?} {stories}"
+                in_flight,
+                1,
+                "a strict endpoint gets one at a time: {members:?} {endpoint:?} {}",
+                stories()
             );
         }
 
@@ -204,25 +205,16 @@ impl World {
         }
     }
 
-    /// Attempts whose report has gone into the queue are not in flight any more.
-    fn finish_one(&mut self) {
-        let reported: BTreeSet<DeliveryId> = self
-            .agenda
-            .values()
-            .filter_map(|planned| match planned {
-                Planned::Report(Input::Finished { delivery, .. }) => Some(*delivery),
-                _ => None,
-            })
-            .collect();
-        self.checker.in_flight.retain(|delivery, _| reported.contains(delivery));
-        let batches: BTreeSet<BatchId> = self
-            .agenda
-            .values()
-            .filter_map(|planned| match planned {
-                Planned::Report(Input::BatchFinished { batch, .. }) => Some(*batch),
-                _ => None,
-            })
-            .collect();
-        self.checker.batches_in_flight.retain(|batch, _| batches.contains(batch));
+    /// Attempts whose report goes into the queue are not in flight any more.
+    pub(super) fn reported(&mut self, input: &Input) {
+        match input {
+            Input::Finished { delivery, .. } => {
+                self.checker.in_flight.remove(delivery);
+            }
+            Input::BatchFinished { batch, .. } => {
+                self.checker.batches_in_flight.remove(batch);
+            }
+            _ => {}
+        }
     }
 }

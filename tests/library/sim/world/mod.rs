@@ -365,7 +365,10 @@ impl World {
             && requests.len() < 64
         {
             match entry.remove() {
-                Planned::Report(input) => requests.push(Sent::report(input)),
+                Planned::Report(input) => {
+                    self.reported(&input);
+                    requests.push(Sent::report(input));
+                }
                 Planned::Read(order) => {
                     requests.extend(self.read(order, &*core.store).into_iter().map(Sent::report));
                 }
