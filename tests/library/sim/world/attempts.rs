@@ -136,7 +136,7 @@ impl World {
         }
 
         if endpoint.order == Order::Strict {
-            // Their stories are read in all of the log, so they are told only where it fails.
+            // Their stories are read in all of the log, so they are reported only where it fails.
             let others = self.checker.in_flight.keys().filter(|d| d.endpoint == id);
             let stories = || others.map(|other| story(core.store, *other)).collect::<String>();
             assert_eq!(
