@@ -1,6 +1,7 @@
 //! The log read by docs/internals/log-format.md alone: none of the product's code, only what the
 //! page says. A change of the bytes that the page does not tell fails here.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
@@ -43,16 +44,19 @@ fn a_segment_is_what_the_page_says() {
     let mut rng = Rng::new(7);
     let noise: Vec<u8> = (0..30_000).map(|_| rng.next().to_be_bytes()[0]).collect();
     daemon.accept("/in/in", &[], &noise);
+    // One in blocks, of which one is compressed.
+    let large = [&noise.repeat(9)[..], &[b'a'; 262_144]].concat();
+    daemon.accept("/in/in", &[], &large);
 
     let db = std::fs::read(home.data().join("log/seg-00000000000000000001/db")).expect("the file");
     let mut chain = [0u8; 32];
-    let (mut last, mut compressed, mut names) = (0, 0, Vec::new());
+    let (mut last, mut kinds, mut names) = (0, BTreeSet::new(), Vec::new());
     for (kind, bytes) in pieces(&home) {
         match kind {
             b'H' => {
                 let (packed, crc) = bytes.split_at(bytes.len() - 4);
                 assert_eq!(number(crc), crc32fast::hash(packed) as usize, "the header's checksum");
-                assert_eq!(packed[..2], [0x99, 3], "an array of nine, and the format");
+                assert_eq!(packed[..2], [0x99, 4], "an array of nine, and the format");
                 chain = sha256(&[&chain[..], &bytes].concat());
             }
             b'F' => {
@@ -61,14 +65,16 @@ fn a_segment_is_what_the_page_says() {
                 let (raw_length, stored_length) = (number(&head[78..82]), number(&head[82..86]));
                 assert_eq!((head[0], first, stored.len()), (1, last + 1, stored_length));
                 assert_eq!(head[14..46], chain, "it continues the chain");
-                chain = sha256(&[&chain[..], &head[..14], &head[78..], stored].concat());
+                let covered = if head[1] == 2 { table(stored) } else { stored };
+                chain = sha256(&[&chain[..], &head[..14], &head[78..], covered].concat());
                 assert_eq!(head[46..78], chain, "and is its next link");
 
                 is_in_cells(&db, &bytes);
 
-                compressed += usize::from(head[1] == 1);
+                kinds.insert(head[1]);
                 let payload = match head[1] {
                     1 => lz4_flex::block::decompress(stored, raw_length).expect("an LZ4 block"),
+                    2 => of_blocks(stored),
                     _ => stored.to_vec(),
                 };
                 let found = records(&payload);
@@ -80,11 +86,12 @@ fn a_segment_is_what_the_page_says() {
             other => assert_eq!(other, b'E', "the end"),
         }
     }
-    assert!(compressed > 0, "nothing was compressed");
-    assert_eq!(
-        names,
-        ["LogStarted", "SourceSet", "EventAccepted", "EventAccepted", "EventAccepted"]
+    assert!(
+        kinds.is_superset(&BTreeSet::from([0, 1, 2])),
+        "plain, compressed, in blocks: {kinds:?}"
     );
+    let expected = [&["LogStarted", "SourceSet"][..], &["EventAccepted"; 4]].concat();
+    assert_eq!(names, expected);
     let head = daemon.json(&["log", "head"]);
     assert_eq!(
         (head["record"].as_u64(), head["hash"].as_str()),
@@ -112,6 +119,12 @@ fn files_beside_it(home: &Home, last: usize, chain: &[u8]) {
 fn is_in_cells(db: &[u8], frame: &[u8]) {
     if frame.len() < 14_000 {
         assert!(has(db, &[&[0xE1], frame].concat()), "in a cell");
+    } else if frame[1] == 2 {
+        assert_eq!(
+            parts_ahead(db, &frame[..86]),
+            frame[86..],
+            "in parts, of which some were first"
+        );
     } else {
         assert_eq!(parts(db, &frame[..86]), frame[86..], "in parts");
     }
@@ -129,7 +142,26 @@ fn parts(db: &[u8], head: &[u8]) -> Vec<u8> {
     let heads = db.windows(front.len() + 8).find(|window| window.starts_with(&front));
     let (checked, crc) = heads.expect("its heads").split_at(front.len() + 4);
     assert_eq!(number(crc), crc32fast::hash(checked) as usize, "the checksum of the heads");
+    parts_of(db, of)
+}
 
+/// The same when its payload begins with what was written ahead.
+fn parts_ahead(db: &[u8], head: &[u8]) -> Vec<u8> {
+    let of = &head[2..10];
+    let front = [&[0xE4], of, &[0; 4], &[0, 1]].concat();
+    let is_it = |window: &&[u8]| window.starts_with(&front) && &window[21..107] == head;
+    let heads = db.windows(115).find(is_it).expect("its heads");
+    let (checked, crc) = heads.split_at(111);
+    assert_eq!(number(crc), crc32fast::hash(checked) as usize, "the checksum of the heads");
+
+    let tree = (1u64 << 63 | number(&heads[15..17]) as u64).to_be_bytes();
+    let ahead = parts_of(db, &tree);
+    assert_eq!(ahead.len(), number(&heads[17..21]), "all that was written ahead");
+    [ahead, parts_of(db, of)].concat()
+}
+
+/// All parts of one thing.
+fn parts_of(db: &[u8], of: &[u8]) -> Vec<u8> {
     let mut payload = Vec::new();
     for part in 0u32.. {
         let front = [&[0xE3], of, &part.to_be_bytes()].concat();
@@ -140,6 +172,32 @@ fn parts(db: &[u8], head: &[u8]) -> Vec<u8> {
         assert_eq!(number(&db[at + 15..at + 19]), crc32fast::hash(&checked) as usize);
         payload.extend_from_slice(bytes);
     }
+    payload
+}
+
+/// The table at the end of a payload in blocks.
+fn table(stored: &[u8]) -> &[u8] {
+    let count = number(&stored[stored.len() - 4..]);
+    &stored[stored.len() - 4 - 44 * count..]
+}
+
+/// What the blocks of a payload hold.
+fn of_blocks(stored: &[u8]) -> Vec<u8> {
+    let table = table(stored);
+    let (mut payload, mut compressed) = (Vec::new(), 0);
+    for entry in table[..table.len() - 4].chunks(44) {
+        let (at, length) = (number(&entry[..4]), number(&entry[4..8]));
+        let (block, raw_length) = (&stored[at..at + length], number(&entry[8..12]));
+        assert_eq!(entry[12..], sha256(block), "the block's hash");
+        if length == raw_length {
+            payload.extend_from_slice(block);
+        } else {
+            compressed += 1;
+            let unpacked = lz4_flex::block::decompress(block, raw_length).expect("an LZ4 block");
+            payload.extend(unpacked);
+        }
+    }
+    assert!(compressed > 0, "no block was compressed");
     payload
 }
 
