@@ -149,7 +149,7 @@ fn parts(db: &[u8], head: &[u8]) -> Vec<u8> {
 fn parts_ahead(db: &[u8], head: &[u8]) -> Vec<u8> {
     let of = &head[2..10];
     let front = [&[0xE4], of, &[0; 4], &[0, 1]].concat();
-    let is_it = |window: &&[u8]| window.starts_with(&front) && &window[21..107] == head;
+    let is_it = |window: &&[u8]| window.starts_with(&front) && window[21..107] == *head;
     let heads = db.windows(115).find(is_it).expect("its heads");
     let (checked, crc) = heads.split_at(111);
     assert_eq!(number(crc), crc32fast::hash(checked) as usize, "the checksum of the heads");
