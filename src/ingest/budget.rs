@@ -79,10 +79,27 @@ impl MemoryBudget {
 
     /// Begins an empty claim, for a request of these holders.
     pub fn claim(self: &Arc<Self>, holders: [Option<Holder>; 2]) -> Claim {
-        let mut claim =
-            Claim { budget: self.clone(), bytes: 0, announced: 0, parts: [None; 2], full: None };
-        claim.enter(holders);
+        let mut claim = self.nothing();
+        claim.enter(holders, &mut self.used());
         claim
+    }
+
+    /// Begins a claim of so many bytes. Without them, and with the share that was full, when that
+    /// exceeds a bound.
+    pub fn claim_bytes(
+        self: &Arc<Self>,
+        holders: [Option<Holder>; 2],
+        bytes: usize,
+    ) -> Result<Claim, Claim> {
+        let mut claim = self.nothing();
+        let used = &mut *self.used();
+        claim.enter(holders, used);
+        if claim.grow_in(bytes, used) { Ok(claim) } else { Err(claim) }
+    }
+
+    /// A claim on nothing that is counted for nobody.
+    pub fn nothing(self: &Arc<Self>) -> Claim {
+        Claim { budget: self.clone(), bytes: 0, announced: 0, parts: [None; 2], full: None }
     }
 
     fn share_limit(&self, holder: Holder) -> usize {
@@ -157,22 +174,30 @@ impl Claim {
 
     /// Counts the claim in other shares: it became known whose request it is.
     pub fn move_to(&mut self, holders: [Option<Holder>; 2]) {
-        self.leave();
-        self.enter(holders);
+        let budget = self.budget.clone();
+        let used = &mut *budget.used();
+        self.leave(used);
+        self.enter(holders, used);
     }
 
     /// Claims more bytes. False, and nothing claimed, when that exceeds a bound.
     #[must_use]
     pub fn grow(&mut self, bytes: usize) -> bool {
+        if bytes == 0 {
+            return true;
+        }
         let budget = self.budget.clone();
-        let used = &mut *budget.used();
+        self.grow_in(bytes, &mut budget.used())
+    }
+
+    fn grow_in(&mut self, bytes: usize, used: &mut BudgetUsage) -> bool {
         let size = self.bytes.saturating_add(bytes).max(self.announced);
         let is_small = size <= limits::SMALL_BODY;
 
         // All bounds are asked before anything is counted.
         let parts = self.parts_with(bytes, is_small, used);
         let granted = parts.and_then(|parts| {
-            budget.check_all(bytes, is_small, &parts, used)?;
+            self.budget.check_all(bytes, is_small, &parts, used)?;
             Ok(parts)
         });
         match granted {
@@ -232,7 +257,10 @@ impl Claim {
 
     /// Gives back all but this many bytes.
     pub fn shrink_to(&mut self, bytes: usize) {
-        let Some(less) = self.bytes.checked_sub(bytes) else { return };
+        let less = self.bytes.saturating_sub(bytes);
+        if less == 0 {
+            return;
+        }
         let budget = self.budget.clone();
         let used = &mut *budget.used();
 
@@ -260,10 +288,7 @@ impl Claim {
         self.full.take()
     }
 
-    fn enter(&mut self, holders: [Option<Holder>; 2]) {
-        let budget = self.budget.clone();
-        let used = &mut *budget.used();
-
+    fn enter(&mut self, holders: [Option<Holder>; 2], used: &mut BudgetUsage) {
         self.parts =
             holders.map(|holder| holder.map(|holder| ClaimPart { holder, exceeds: false }));
         for part in self.parts.iter().flatten() {
@@ -273,10 +298,7 @@ impl Claim {
         }
     }
 
-    fn leave(&mut self) {
-        let budget = self.budget.clone();
-        let used = &mut *budget.used();
-
+    fn leave(&mut self, used: &mut BudgetUsage) {
         for part in self.parts.iter_mut().filter_map(Option::take) {
             let Some(share) = used.shares.get_mut(&part.holder) else { continue };
             share.claims -= 1;
@@ -294,8 +316,15 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.leave();
-        self.budget.used().all -= self.bytes;
+        // What counts for nobody and holds nothing is nothing to give back.
+        if self.bytes == 0 && self.parts.iter().all(Option::is_none) {
+            return;
+        }
+
+        let budget = self.budget.clone();
+        let used = &mut *budget.used();
+        self.leave(used);
+        used.all -= self.bytes;
     }
 }
 

@@ -17,6 +17,33 @@ use crate::model::{
 /// Replaces a value that is not remembered.
 const HIDDEN: Bytes = Bytes::from_static(REDACTED.as_bytes());
 
+/// The usual names of which the rules below say that they are remembered with their values, in
+/// order: to apply the rules takes longer than to find a name here.
+const PLAIN: [&str; 22] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "content-encoding",
+    "content-type",
+    "date",
+    "stripe-signature",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
+    "x-github-delivery",
+    "x-github-event",
+    "x-github-hook-id",
+    "x-github-hook-installation-target-id",
+    "x-github-hook-installation-target-type",
+    "x-hub-signature",
+    "x-hub-signature-256",
+    "x-request-id",
+];
+
 /// Bytes of all header fields.
 pub(super) fn size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
@@ -43,16 +70,23 @@ pub(super) fn collect(headers: &HeaderMap) -> Vec<Header> {
 /// Removes what is not remembered.
 pub(super) fn keep(source: &Source, headers: &mut Vec<Header>) {
     let named = named_by_connection(headers);
-    let is_own = |name: &String| {
-        !is_of_the_connection(name) && !is_hop_header(name) && !named.contains(name)
+    let is_own = |name: &str| {
+        let is_passed_on = is_plain(name) || !(is_of_the_connection(name) || is_hop_header(name));
+        is_passed_on && !named.contains(name)
     };
     headers.retain(|header| is_own(&header.name));
 
+    let secret = verify::secret_header(source);
     for header in headers {
-        if is_credential(source, &header.name) {
+        if is_credential(secret, &header.name) {
             header.value = HIDDEN;
         }
     }
+}
+
+/// Whether it is one of the usual names that are remembered with their values.
+fn is_plain(name: &str) -> bool {
+    PLAIN.binary_search(&name).is_ok()
 }
 
 /// The fields that the sender's `Connection` names.
@@ -81,16 +115,18 @@ fn is_of_the_connection(name: &str) -> bool {
 
 /// Whether a header is a credential: by its name, or because the source compares it with its
 /// secret.
-fn is_credential(source: &Source, name: &str) -> bool {
-    is_credential_name(name)
-        || verify::secret_header(source).is_some_and(|header| header.eq_ignore_ascii_case(name))
+fn is_credential(secret: Option<&str>, name: &str) -> bool {
+    (!is_plain(name) && is_credential_name(name))
+        || secret.is_some_and(|header| header.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
 mod tests {
     use hyper::HeaderMap;
 
-    use super::{collect, keep};
+    use super::{
+        PLAIN, collect, is_credential_name, is_hop_header, is_of_the_connection, is_plain, keep,
+    };
     use crate::model::Source;
 
     fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -98,6 +134,15 @@ mod tests {
             .iter()
             .map(|(n, v)| (n.parse().expect("a name"), v.parse().expect("a value")))
             .collect()
+    }
+
+    #[test]
+    fn the_usual_names_are_what_the_rules_say_of_them() {
+        assert!(PLAIN.is_sorted());
+        for name in PLAIN {
+            let is_own = !is_of_the_connection(name) && !is_hop_header(name);
+            assert!(is_plain(name) && is_own && !is_credential_name(name), "{name}");
+        }
     }
 
     #[test]

@@ -30,8 +30,8 @@
 //! * `lapse` (the end of what a handshake proved), `proof` (verification in turn:
 //!   `proof_memory`), `verify` (one file a scheme), `keys` (key material from elsewhere);
 //! * `identity` (type and dedupe key), `new_events`, `holder_permits` (whose requests wait for the
-//!   scheduler), `confirmation` (subscriptions that ask to be confirmed), `reply` and `problem`
-//!   (responses), `refusal_counters` and `refused_requests`.
+//!   scheduler), `under_way` (what they hold meanwhile), `confirmation` (subscriptions that ask to
+//!   be confirmed), `reply` and `problem` (responses), `refusal_counters` and `refused_requests`.
 //!
 //! Operations: [`Ingest::serve`] accepts on one listener until it is stopped, then finishes what is
 //! in flight.
@@ -78,6 +78,7 @@ mod route;
 mod server;
 mod service;
 pub mod tls;
+mod under_way;
 pub mod verify;
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use super::rate::RateClass;
 use super::refused_requests::KeptRefusal;
 use super::route::{self, IngestRoute, Peer};
 use super::service::Ingest;
+use super::under_way::{HeldMeanwhile, UnderWay};
 use super::verify::{self, Proven, Verdict};
 use super::{confirmation, headers, lapse, reply};
 use crate::model::share::{Share, ShareHolder};
@@ -46,11 +47,13 @@ pub(super) async fn handle(
 ) -> Response<reply::ClaimedBody> {
     let (peer, has_lapsed) = lapse::proven_now(ingest, peer);
     let (peer, version) = (&*peer, request.version());
-    let mut claim = ingest.budget.claim([peer.holder(), None]);
-    if !claim.grow(limits::REQUEST_BYTES) {
-        ingest.note_full(Share::OpenStreams, &mut claim);
-        return refuse_without_memory(ingest, peer, pulse, request, claim).await;
-    }
+    let mut claim = match ingest.budget.claim_bytes([peer.holder(), None], limits::REQUEST_BYTES) {
+        Ok(claim) => claim,
+        Err(mut claim) => {
+            ingest.note_full(Share::OpenStreams, &mut claim);
+            return refuse_without_memory(ingest, peer, pulse, request, claim).await;
+        }
+    };
 
     let mut response = respond(ingest, peer, request, &mut claim).await;
     if has_lapsed {
@@ -410,18 +413,11 @@ impl<'a> Exchange<'a> {
         let source = events.first().map(|event| Holder::Source(event.source.id));
         let places = self.wait_for_places(client.holder(), source).await?;
 
-        // From here on the events are on their way, whatever becomes of their connection: a stream
-        // that is reset, or a client that hangs up, gives nothing back before they are through.
-        let handle = self.ingest.handle.clone();
-        let claim = std::mem::replace(self.claim, self.ingest.budget.claim([None; 2]));
-        let accepting = tokio::spawn(async move {
-            let accepted = handle.accept(events).await;
-            drop(places);
-            (accepted, claim)
-        });
-        let broke_off = |_| IngestProblem::internal("accepting the events broke off");
-        let (accepted, claim) = accepting.await.map_err(broke_off)?;
-        *self.claim = claim;
+        // From here on the events are on their way, whatever becomes of their connection.
+        let claim = std::mem::replace(self.claim, self.ingest.budget.nothing());
+        let held = HeldMeanwhile { claim, places };
+        let (accepted, held) = UnderWay::begin(&self.ingest.handle, events, held).await;
+        *self.claim = held.claim;
 
         let accepted = accepted.map_err(|refusal| IngestProblem::of_refusal(&refusal))?;
         if accepted.is_empty() {

@@ -40,9 +40,12 @@ pub struct Channels {
     pub(super) wanted: Arc<WantedTotals>,
 }
 
-/// The side of all other modules.
+/// The side of all other modules. Cloned for each request, so it is one pointer.
 #[derive(Clone, Debug)]
-pub struct Handle {
+pub struct Handle(Arc<HandleParts>);
+
+#[derive(Debug)]
+struct HandleParts {
     requests: SyncSender<Envelope>,
     accepts: Arc<Semaphore>,
     commands: Arc<Semaphore>,
@@ -91,7 +94,7 @@ pub fn channel() -> (Handle, Channels) {
     let meters = Arc::new(Meters::default());
     let wanted = Arc::new(WantedTotals::default());
 
-    let handle = Handle {
+    let parts = HandleParts {
         requests: sender,
         accepts: Arc::new(Semaphore::new(limits::ACCEPTS_WAITING)),
         commands: Arc::new(Semaphore::new(limits::COMMANDS_WAITING)),
@@ -107,7 +110,7 @@ pub fn channel() -> (Handle, Channels) {
     };
     let channels =
         Channels { requests, directory: publish, tail, changes, health, shares, meters, wanted };
-    (handle, channels)
+    (Handle(Arc::new(parts)), channels)
 }
 
 impl Handle {
@@ -117,19 +120,19 @@ impl Handle {
     /// When the scheduler is busy, stopping, or refuses them; nothing was remembered then, unless
     /// the daemon died meanwhile.
     pub async fn accept(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, Refusal> {
-        if !self.health.is_accepting() {
-            let reason = self.health.reason();
+        if !self.0.health.is_accepting() {
+            let reason = self.0.health.reason();
             let refusal =
                 if reason.is_empty() { Refusal::Stopping } else { Refusal::NoDiskSpace(reason) };
             return Err(refusal);
         }
 
-        let began = self.meters.now_ms();
-        let matched = self.workers.matched(self.directory().matcher.clone(), events).await?;
+        let began = self.0.meters.now_ms();
+        let matched = self.0.workers.matched(self.directory().matcher.clone(), events).await?;
         let large = self.prepared(&matched).await?;
         let body = large.as_ref().map(|large| large.blocks.clone());
-        let accepted = self.request_with(&self.accepts, Accept(matched), body).await?;
-        self.meters.accept.observe(self.meters.now_ms().saturating_sub(began));
+        let accepted = self.request_with(&self.0.accepts, Accept(matched), body).await?;
+        self.0.meters.accept.observe(self.0.meters.now_ms().saturating_sub(began));
         Ok(accepted)
     }
 
@@ -139,11 +142,11 @@ impl Handle {
         if !BodyBlocks::are_worth_it(event.body.len()) {
             return Ok(None);
         }
-        let permit = self.large_bodies.clone().acquire_owned().await;
+        let permit = self.0.large_bodies.clone().acquire_owned().await;
         let permit = permit.map_err(|_| Refusal::Stopping)?;
 
         let body = event.body.clone();
-        let blocks = self.workers.run(event.source.id, move || BodyBlocks::new(body)).await?;
+        let blocks = self.0.workers.run(event.source.id, move || BodyBlocks::new(body)).await?;
         Ok(Some(LargeBody { blocks: Arc::new(blocks), _permit: permit }))
     }
 
@@ -152,7 +155,7 @@ impl Handle {
     /// # Errors
     /// When the queue refuses it, or the scheduler is busy or stopping.
     pub async fn ask<R: QueueRequest>(&self, request: R) -> Result<R::Answer, Refusal> {
-        self.request(&self.commands, request).await
+        self.request(&self.0.commands, request).await
     }
 
     /// Makes an endpoint.
@@ -182,14 +185,14 @@ impl Handle {
     pub async fn apply(&self, mut request: ApplySettings) -> Result<SettingsApplied, Refusal> {
         let endpoints = request.endpoints.clone();
         let compile = move || endpoints.iter().map(|e| Arc::new(Subscription::of(e))).collect();
-        request.subscriptions = self.workers.run(NO_SOURCE, compile).await?;
+        request.subscriptions = self.0.workers.run(NO_SOURCE, compile).await?;
         self.ask(request).await
     }
 
     /// Compiles what an endpoint subscribes to: what that costs is up to whoever wrote its filter.
     async fn subscription(&self, endpoint: &Endpoint) -> Result<Arc<Subscription>, Refusal> {
         let endpoint = endpoint.clone();
-        self.workers.run(NO_SOURCE, move || Arc::new(Subscription::of(&endpoint))).await
+        self.0.workers.run(NO_SOURCE, move || Arc::new(Subscription::of(&endpoint))).await
     }
 
     /// Evaluates a filter for whoever asks what it would do, where filters of events are evaluated.
@@ -200,22 +203,22 @@ impl Handle {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.workers.run(NO_SOURCE, work).await
+        self.0.workers.run(NO_SOURCE, work).await
     }
 
     /// Changes of the endpoints' health from now on, for the daemon's log. A slow
     /// receiver misses some, and gets their number.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Arc<HealthReport>> {
-        self.changes.subscribe()
+        self.0.changes.subscribe()
     }
 
     /// Reports how many deliveries of a pull endpoint may be out. It never waits, and of several
     /// numbers the last one counts.
     pub fn report_wanted(&self, endpoint: EndpointId, total: usize) {
-        if self.wanted.set(endpoint, total) {
+        if self.0.wanted.set(endpoint, total) {
             // A thread whose channel is full is about to look.
-            let _ = self.requests.try_send(Envelope::ask(WakeScheduler, None).0);
+            let _ = self.0.requests.try_send(Envelope::ask(WakeScheduler, None).0);
         }
     }
 
@@ -240,7 +243,7 @@ impl Handle {
     /// As for [`ask`](Self::ask).
     pub(super) fn ask_blocking<R: QueueRequest>(&self, request: R) -> Result<R::Answer, Refusal> {
         let (envelope, answer) = Envelope::ask(request, None);
-        self.requests.try_send(envelope).map_err(|_| Refusal::Busy)?;
+        self.0.requests.try_send(envelope).map_err(|_| Refusal::Busy)?;
         answer.blocking_recv().map_err(|_| Refusal::Stopping)?
     }
 
@@ -251,20 +254,20 @@ impl Handle {
     /// When the thread has ended.
     pub async fn status_unmetered(&self) -> Result<Status, Refusal> {
         let (envelope, answer) = Envelope::ask(StatusQuery, None);
-        self.requests.try_send(envelope).map_err(|_| Refusal::Busy)?;
+        self.0.requests.try_send(envelope).map_err(|_| Refusal::Busy)?;
         answer.await.map_err(|_| Refusal::Stopping)?
     }
 
     /// Starts no more attempts from now on.
     pub fn drain(&self) {
-        self.health.accepting.store(false, Ordering::Release);
-        self.health.draining.store(true, Ordering::Release);
+        self.0.health.accepting.store(false, Ordering::Release);
+        self.0.health.draining.store(true, Ordering::Release);
     }
 
     /// Lets the thread end once its channel is empty.
     pub fn stop(&self) {
         self.drain();
-        self.health.stopping.store(true, Ordering::Release);
+        self.0.health.stopping.store(true, Ordering::Release);
         // Any request wakes the thread.
         let (envelope, _) = Envelope::ask(StatusQuery, None);
         self.post(envelope);
@@ -273,43 +276,43 @@ impl Handle {
     /// What is configured right now.
     #[must_use]
     pub fn directory(&self) -> Arc<Directory> {
-        self.directory.borrow().clone()
+        self.0.directory.borrow().clone()
     }
 
     /// Follows what is configured.
     #[must_use]
     pub fn directory_changes(&self) -> watch::Receiver<Arc<Directory>> {
-        self.directory.clone()
+        self.0.directory.clone()
     }
 
     /// Follows what passes from now on.
     #[must_use]
     pub fn tail(&self) -> broadcast::Receiver<Arc<TailLine>> {
-        self.tail.subscribe()
+        self.0.tail.subscribe()
     }
 
     /// What could not be read of what came in.
     #[must_use]
     pub fn unreadable(&self) -> &UnreadableBodies {
-        self.workers.unreadable()
+        self.0.workers.unreadable()
     }
 
     /// How the daemon is.
     #[must_use]
     pub fn health(&self) -> &Health {
-        &self.health
+        &self.0.health
     }
 
     /// What is measured.
     #[must_use]
     pub fn meters(&self) -> &Arc<Meters> {
-        &self.meters
+        &self.0.meters
     }
 
     /// Who found a share of something full.
     #[must_use]
     pub fn shares(&self) -> &Arc<ShareCounts> {
-        &self.shares
+        &self.0.shares
     }
 
     async fn request<R: QueueRequest>(
@@ -328,19 +331,19 @@ impl Handle {
     ) -> Result<R::Answer, Refusal> {
         let permit = permits.clone().try_acquire_owned().map_err(|_| Refusal::Busy)?;
         let (envelope, answer) = Envelope::ask(request, Some(permit));
-        self.requests.try_send(envelope.with_body(body)).map_err(|_| Refusal::Busy)?;
+        self.0.requests.try_send(envelope.with_body(body)).map_err(|_| Refusal::Busy)?;
         answer.await.map_err(|_| Refusal::Stopping)?
     }
 
     /// Requests with events that are under way to the thread.
     #[cfg(test)]
     pub fn accepts_waiting(&self) -> usize {
-        limits::ACCEPTS_WAITING - self.accepts.available_permits()
+        limits::ACCEPTS_WAITING - self.0.accepts.available_permits()
     }
 
     fn post(&self, envelope: Envelope) {
         // The channel has a slot for every attempt and read under way, so this never waits; it only
         // closes when the daemon ends.
-        let _ = self.requests.send(envelope);
+        let _ = self.0.requests.send(envelope);
     }
 }

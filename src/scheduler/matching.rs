@@ -282,17 +282,18 @@ fn compared(matcher: &Matcher) -> usize {
 /// Whether something was looked for in a body that says it is JSON and is not. With too few steps
 /// left to parse the body it is not known, and the body does not count.
 fn is_unreadable(event: &NewEvent, fan_out: &FanOut, steps: &mut Steps) -> bool {
-    if event.body.is_empty() || !says_json(&event.headers) {
+    let source = &event.source;
+    let lacks = |field: &Option<String>, found: bool| field.is_some() && !found;
+    let is_lacking = lacks(&source.type_field, !event.kind.is_empty())
+        || lacks(&source.id_field, event.dedupe_key.is_some());
+
+    let is_asked_for = fan_out.unreadable || is_lacking;
+    if event.body.is_empty() || !is_asked_for || !says_json(&event.headers) {
         return false;
     }
     if fan_out.unreadable {
         return true;
     }
-
-    let source = &event.source;
-    let lacks = |field: &Option<String>, found: bool| field.is_some() && !found;
-    let is_lacking = lacks(&source.type_field, !event.kind.is_empty())
-        || lacks(&source.id_field, event.dedupe_key.is_some());
     let may_parse = is_lacking && steps.take(1 + event.body.len() / PARSED_IN_STEP).is_ok();
     may_parse && pointer::find(&event.body, [None]).is_err()
 }
