@@ -27,8 +27,8 @@ pub struct ExplainView {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReasonView {
     /// hold, parked, lane, offline, clock, breaker, paused, retry, batch, in_flight, no_consumer,
-    /// rate, catching_up, window, retries, slots, share, gathering, in_line, backlog, turn,
-    /// last_error, delivered, dead or cancelled.
+    /// rate, catching_up, window, retries, source_retries, slots, share, gathering, in_line,
+    /// backlog, turn, last_error, delivered, dead or cancelled.
     pub kind: String,
     /// The reason in a sentence.
     pub text: String,

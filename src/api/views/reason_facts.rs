@@ -57,6 +57,8 @@ pub enum ReasonFacts {
     Window { in_flight: usize, width: usize, concurrency: u32 },
     /// So many deliveries wait for a retry that first attempts are made only in turn with them.
     Retries { waiting: usize, most: usize },
+    /// So many deliveries of its source wait for a retry that no first attempts of it are made.
+    SourceRetries { waiting: usize },
 
     /// All slots for attempts are taken. `on_probation`: all those for endpoints on probation.
     Slots { in_flight: usize, most: usize, on_probation: bool },

@@ -8,7 +8,7 @@ use roaring::RoaringTreemap;
 use super::explanation::{Explanation, on_the_wall};
 use super::snapshot::{DeliverySnapshot, EndpointSnapshot, EventSnapshot, RetrySnapshot, Status};
 use crate::model::{
-    DeliveryId, DeliveryState, Endpoint, EndpointId, EventId, Now, Seq, WallMs, limits,
+    DeliveryId, DeliveryState, Endpoint, EndpointId, EventId, Now, Seq, SourceId, WallMs, limits,
 };
 use crate::queue::Queue;
 use crate::queue::endpoint::EndpointQueue;
@@ -61,18 +61,20 @@ impl Query for EndpointsQuery {
 }
 
 /// Why a delivery stands where it stands. `key`: its lane, see
-/// [`Keys::order_key`](crate::queue::Keys::order_key).
+/// [`Keys::order_key`](crate::queue::Keys::order_key). `source`: that of its event, where it is
+/// known.
 #[derive(Clone, Debug)]
 pub struct ExplainQuery {
     pub delivery: DeliveryId,
     pub key: Option<u64>,
+    pub source: Option<SourceId>,
 }
 
 impl Query for ExplainQuery {
     type Answer = Explanation;
 
     fn answer(&self, queue: &Queue, now: Now) -> Explanation {
-        queue.explain(now, self.delivery, self.key)
+        queue.explain(now, self)
     }
 }
 

@@ -1,17 +1,21 @@
 //! Why a delivery waits: the facts behind `hookboxctl delivery explain`. Changes nothing. The
 //! sentences are made where they are shown.
 
+use super::ask::ExplainQuery;
 use super::explanation::{Explanation, WaitReason, on_the_wall};
-use crate::model::{DeliveryId, DeliveryState, EndpointId, Now, Order, Seq, WallMs, limits};
+use crate::model::{
+    DeliveryId, DeliveryState, EndpointId, Now, Order, Seq, SourceId, WallMs, limits,
+};
 use crate::queue::Queue;
 use crate::queue::attempts::slots::has_its_share_of_slots;
 use crate::queue::endpoint::{EndpointQueue, TimerKey};
 use crate::queue::folding::state::Retrying;
 
 impl Queue {
-    /// Why this delivery waits. `key` is its ordering key, where its endpoint has one.
+    /// Why a delivery waits.
     #[must_use]
-    pub fn explain(&self, now: Now, delivery: DeliveryId, key: Option<u64>) -> Explanation {
+    pub fn explain(&self, now: Now, asked: &ExplainQuery) -> Explanation {
+        let ExplainQuery { delivery, key, source } = *asked;
         let state = self.delivery_state(delivery);
         let id = delivery.endpoint;
         let endpoint = self.state.find(id);
@@ -30,6 +34,7 @@ impl Queue {
                     now,
                     seq: delivery.seq,
                     lane: lane_of(endpoint, waiting, key),
+                    source,
                 };
                 question.reasons(waiting)
             }
@@ -75,6 +80,7 @@ struct Question<'a> {
     now: Now,
     seq: Seq,
     lane: Option<u64>,
+    source: Option<SourceId>,
 }
 
 impl Question<'_> {
@@ -256,6 +262,11 @@ impl Question<'_> {
         if first && endpoint.is_full_of_retries() {
             let most = endpoint.retrying_max();
             reasons.push(WaitReason::Retries { waiting: endpoint.retrying.len(), most });
+        } else if let Some(source) =
+            self.source.filter(|source| first && endpoint.leaves_out(*source))
+        {
+            let waiting = endpoint.retrying.of_source(source);
+            reasons.push(WaitReason::SourceRetries { waiting });
         }
 
         // Endpoints of which nothing is known have slots of their own.

@@ -51,6 +51,8 @@ pub enum WaitReason {
     Window { in_flight: usize, width: usize, most: u32 },
     /// So many deliveries wait for a retry that no first attempts are made.
     Retries { waiting: usize, most: usize },
+    /// Its source has its share of the endpoint's retries: no first attempts of it are made.
+    SourceRetries { waiting: usize },
     /// All slots for attempts are taken, or all slots for endpoints on probation.
     Slots { in_flight: usize, most: usize, on_probation: bool },
     /// Its endpoint has its share of the slots.

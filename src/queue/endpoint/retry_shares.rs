@@ -111,7 +111,7 @@ mod tests {
     use crate::queue::folding::state::{EndpointState, Retrying};
     use crate::queue::remembered::age::RUN_START;
     use crate::queue::testing::{TestQueue, report};
-    use crate::queue::{CancelDeliveries, CreateSource, StatusQuery};
+    use crate::queue::{CancelDeliveries, CreateSource, ExplainQuery, StatusQuery, WaitReason};
     use crate::record::{AttemptFinished, Consequence, Record};
 
     /// What one source has at most while it is alone.
@@ -212,6 +212,13 @@ mod tests {
             taken
         }
 
+        /// The first reason why the next delivery of the source is not attempted.
+        fn why_is_more_left(&self) -> Option<WaitReason> {
+            let delivery = DeliveryId { seq: self.more[0], endpoint: 1 };
+            let asked = ExplainQuery { delivery, key: None, source: Some(1) };
+            self.world.queue.ask(self.world.now, &asked).reasons.into_iter().next()
+        }
+
         /// So many retries of the source have ended.
         fn end(&mut self, count: usize) {
             let deliveries = self.refused.drain(..count).collect();
@@ -230,6 +237,8 @@ mod tests {
             let mut refused = refused(app(Order::None, batch), &["{}"; 300], &["{}"; 3]);
             refused.restart();
             assert_eq!(refused.taken(), refused.others, "of 300 others none, {batch:?}");
+            let share = WaitReason::SourceRetries { waiting: MOST };
+            assert_eq!(refused.why_is_more_left(), Some(share));
             let status = refused.world.queue.ask(refused.world.now, &StatusQuery);
             let full = status.full.lately(refused.world.now);
             let of: Vec<_> = full.iter().map(|full| (full.share, full.of.clone())).collect();

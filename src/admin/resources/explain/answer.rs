@@ -20,7 +20,7 @@ use crate::admin::scan::walk;
 use crate::api::values::{Text, Time};
 use crate::api::views::{ExplainView, ReasonFacts, ReasonView};
 use crate::model::time::rfc3339;
-use crate::model::{DeliveryId, Seq};
+use crate::model::{DeliveryId, Event};
 use crate::queue::{ExplainQuery, Explanation, Keys, WaitReason};
 
 pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResponse, Problem> {
@@ -35,8 +35,10 @@ pub async fn show(admin: &Arc<Admin>, mut request: ApiRequest) -> Result<ApiResp
 
 fn explain(scan: &LogScan, id: DeliveryId) -> Result<ExplainView, Problem> {
     let event = event_of(scan, id)?.ok_or_else(|| Problem::missing("delivery", &id.to_string()))?;
-    let key = lane_key(scan, id, event.seq)?;
-    let explained = scan.ask(&ExplainQuery { delivery: id, key })?;
+    let stored = read_event(scan, event.seq)?.map(|(event, _)| event);
+    let key = stored.as_ref().and_then(|event| lane_key(scan, id, event));
+    let source = stored.map(|event| event.source);
+    let explained = scan.ask(&ExplainQuery { delivery: id, key, source })?;
 
     let endpoint = endpoint_name(&scan.admin, id.endpoint);
     let explainer = Explainer { now: scan.admin.wall_ms(), endpoint };
@@ -87,17 +89,10 @@ fn wait_reasons(
 }
 
 /// The delivery's lane, where its endpoint has one for each key.
-fn lane_key(scan: &LogScan, id: DeliveryId, event: Seq) -> Result<Option<u64>, Problem> {
+fn lane_key(scan: &LogScan, id: DeliveryId, event: &Event) -> Option<u64> {
     let directory = scan.admin.handle.directory();
-    let Some(endpoint) = directory.endpoints.iter().find(|endpoint| endpoint.id == id.endpoint)
-    else {
-        return Ok(None);
-    };
-    let keys = Keys::of(endpoint);
-    if keys.order.is_none() {
-        return Ok(None);
-    }
-    Ok(read_event(scan, event)?.and_then(|(event, _)| keys.order_key(&event)))
+    let endpoint = directory.endpoints.iter().find(|endpoint| endpoint.id == id.endpoint)?;
+    Keys::of(endpoint).order_key(event)
 }
 
 /// How the last attempt failed, if it did.

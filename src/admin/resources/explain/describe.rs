@@ -39,6 +39,7 @@ pub fn describe(explainer: &Explainer, reason: &WaitReason, head: &str) -> Reaso
             limits::window(explainer, in_flight, width, most)
         }
         WaitReason::Retries { waiting, most } => limits::retries(explainer, waiting, most),
+        WaitReason::SourceRetries { waiting } => limits::source_retries(explainer, waiting),
 
         WaitReason::Slots { in_flight, most, on_probation } => {
             order::slots(in_flight, most, on_probation)

@@ -55,6 +55,15 @@ pub fn retries(explainer: &Explainer, waiting: usize, most: usize) -> ReasonView
     ReasonView::new(text, &ReasonFacts::Retries { waiting, most })
 }
 
+pub fn source_retries(explainer: &Explainer, waiting: usize) -> ReasonView {
+    let text = format!(
+        "{waiting} deliveries of its source wait for a retry at {}, which is the source's share: \
+         first attempts go on once some of these have ended",
+        explainer.endpoint
+    );
+    ReasonView::new(text, &ReasonFacts::SourceRetries { waiting })
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Explainer, catching_up, rate};

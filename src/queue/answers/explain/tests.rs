@@ -32,7 +32,7 @@ impl TestQueue {
     }
 
     fn why(&self, delivery: DeliveryId) -> Explanation {
-        self.queue.ask(self.now, &ExplainQuery { delivery, key: None })
+        self.queue.ask(self.now, &ExplainQuery { delivery, key: None, source: Some(1) })
     }
 
     #[track_caller]
@@ -150,7 +150,7 @@ fn a_key_lane_is_found_by_its_key() {
     assert!(matches!(world.first_reason(other), WaitReason::UnderWay { .. }), "another lane");
 
     let key = world.queue.state().endpoints[&1].retrying[&head.seq].key;
-    let answer = world.queue.ask(world.now, &ExplainQuery { delivery: next, key });
+    let answer = world.queue.ask(world.now, &ExplainQuery { delivery: next, key, source: None });
     assert!(
         matches!(answer.reasons[0], WaitReason::Behind { head: h, .. } if h == head),
         "{answer:?}"

@@ -92,7 +92,7 @@ fn attempts_batches_and_lanes() {
 
 #[test]
 fn what_holds_an_endpoint_back() {
-    use WaitReason::{CatchingUp, NoConsumer, Rate as RateLimit, Retries, Window};
+    use WaitReason::{CatchingUp, NoConsumer, Rate as RateLimit, Retries, SourceRetries, Window};
     let rate = Rate { count: 10, per_ms: 60_000 };
 
     check([
@@ -105,6 +105,7 @@ fn what_holds_an_endpoint_back() {
         ),
         (Window { in_flight: 1, width: 1, most: 16 }, "window", "1 attempt is in flight to app"),
         (Retries { waiting: 9_000, most: 8_192 }, "retries", "above 8192"),
+        (SourceRetries { waiting: 6_144 }, "source_retries", "the source's share"),
     ]);
 }
 
