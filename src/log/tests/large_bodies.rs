@@ -1,13 +1,18 @@
 //! Large bodies, in blocks that are written ahead of their commits.
 
+use std::fs;
 use std::sync::Arc;
 
 use super::{
     commit, copy_tree, event, expecting, fill, forward, meddle, noise, open, open_whole, options,
     ranges, seen, seqs, small,
 };
+use crate::log::error::StoreFault;
+use crate::log::frame::{FramePacker, HEAD_LEN, StoredFrame};
 use crate::log::layout::Tampering;
-use crate::log::{BodyBlocks, Log, LogCopy, Piece, Recovered, SegmentFormat, carve, folder};
+use crate::log::{
+    BodyBlocks, Log, LogCopy, LogError, Piece, Recovered, SegmentFormat, carve, folder,
+};
 use crate::model::limits::AHEAD_BYTES;
 use crate::record::Record;
 
@@ -71,18 +76,27 @@ fn a_body_that_was_never_committed_is_nothing() {
     let Recovered { mut log, reader, .. } = open(dir.path());
     fill(&mut log, 3);
     let (_, lost) = large(noise(LARGE, 1));
+    let used = log.disk_space().used;
     assert_eq!(write_ahead(&mut log, &lost), 3);
+    assert!(log.disk_space().used > used, "it counts for the disk");
     // As after kill -9.
     let crashed = tempfile::tempdir().expect("a folder");
     copy_tree(dir.path(), crashed.path());
     drop((log, reader));
+
+    // What does not fill a value yet waits for the next turn.
+    let synced = 3 * AHEAD_BYTES - (100 << 10);
+    let db = folder::segment(&crashed.path().join("log"), 1).join("db");
+    let file = fs::read(db).expect("reads");
+    let wanted = &lost.body()[synced..][..32];
+    assert!(file.windows(32).any(|window| window == wanted), "it is durable before its commit");
 
     let Recovered { mut log, reader, .. } = open_whole(crashed.path());
     assert_eq!(seqs(&reader), [1, 2, 3]);
     let (_, replaced) = large(noise(LARGE, 2));
     assert!(log.write_ahead(&replaced).expect("writes"));
     let (record, blocks) = large(noise(LARGE, 3));
-    write_ahead(&mut log, &blocks);
+    assert_eq!(write_ahead(&mut log, &blocks), 3, "from its beginning");
     fill(&mut log, 1);
     commit(&mut log, std::slice::from_ref(&record));
     assert!(forward(&reader, 5) == [(5, record.clone())]);
@@ -112,6 +126,77 @@ fn a_body_is_written_anew_where_its_segment_is_sealed_meanwhile() {
 
     assert!(forward(&reader, 4) == [(4, other), (5, record)]);
     assert!(expecting(&reader, reader.head()).ok);
+}
+
+#[test]
+fn a_body_of_several_trees_is_read_and_found_without_the_store() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = open(dir.path());
+    let (record, blocks) = large(noise(18 * AHEAD_BYTES, 1));
+    assert_eq!(write_ahead(&mut log, &blocks), 17);
+    commit(&mut log, std::slice::from_ref(&record));
+    assert!(forward(&reader, 1) == [(1, record.clone())]);
+    drop(reader);
+    log.close().expect("closes");
+
+    let carved = carve(&folder::segment(&dir.path().join("log"), 1)).expect("reads");
+    let found: Vec<_> = carved.records().map(|(seq, r)| (seq, r.expect("reads"))).collect();
+    assert!(found == [(1, record)]);
+}
+
+#[test]
+fn blocks_belong_to_the_first_frame_of_a_commit_and_to_one_record() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, reader, .. } = open(dir.path());
+    let (record, blocks) = large(noise(LARGE, 1));
+    let other = event(noise(LARGE / 2, 2));
+
+    // In a later frame the body is written as any other.
+    assert_eq!(write_ahead(&mut log, &blocks), 3);
+    commit(&mut log, &[other.clone(), record.clone()]);
+    log.keep_ahead_of(None);
+    assert_eq!(write_ahead(&mut log, &blocks), 3);
+    commit(&mut log, &[record.clone(), record.clone()]);
+
+    assert!(
+        forward(&reader, 1) == [(1, other), (2, record.clone()), (3, record.clone()), (4, record)]
+    );
+    assert!(expecting(&reader, reader.head()).ok);
+}
+
+#[test]
+fn a_body_whose_request_does_not_wait_any_more_is_forgotten() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, .. } = open(dir.path());
+    let ((_, blocks), (_, other)) = (large(noise(LARGE, 1)), large(noise(LARGE, 2)));
+    for waiting in [None, Some(&other)] {
+        assert!(log.write_ahead(&blocks).expect("writes"));
+        log.keep_ahead_of(Some(&blocks));
+        assert_eq!(log.ahead_bytes(), AHEAD_BYTES);
+        log.keep_ahead_of(waiting);
+        assert_eq!(log.ahead_bytes(), 0);
+    }
+
+    log.poisoned = true;
+    assert!(matches!(log.write_ahead(&blocks), Err(LogError::Poisoned)));
+}
+
+#[test]
+fn the_chain_covers_the_table_of_the_blocks() {
+    let (record, blocks) = large(noise(LARGE, 1));
+    let mut packer = FramePacker::default();
+    packer.add(&record, Some(&blocks)).expect("fits");
+    let (head, frame) = packer.finish(1, [0; 32]);
+    let stored = [&noise(LARGE, 1), &frame[HEAD_LEN..]].concat();
+    let frame = StoredFrame { head, stored };
+    assert!(frame.is_whole());
+
+    for behind in 1..=400 {
+        let mut changed = frame.clone();
+        let at = changed.stored.len() - behind;
+        changed.stored[at] ^= 1;
+        assert!(!changed.is_whole(), "{behind} before the end");
+    }
 }
 
 #[test]
@@ -180,4 +265,21 @@ fn a_damaged_body_is_reported_with_its_range_and_the_rest_is_read() {
         assert_eq!(ranges(&reader), [(2, 2)]);
         assert_eq!(seen(reader.forward(1)), [Ok(1), Err((2, 2)), Ok(3), Ok(4)]);
     }
+}
+
+#[test]
+fn a_body_that_the_store_cannot_read_is_reported_with_its_range() {
+    let dir = tempfile::tempdir().expect("a folder");
+    with_large(dir.path(), noise(LARGE, 1));
+    let Recovered { mut log, .. } = open_whole(dir.path());
+    log.roll(b"state", 1).expect("rolls");
+    drop(log);
+
+    let Recovered { reader, .. } = open_whole(dir.path());
+    let slot = reader.segments.get(1).expect("it is there");
+    let segment = reader.segments.acquire(&slot).expect("opens").expect("it is there");
+    // Each part is so large that it has a leaf to itself.
+    segment.fail_reads((b"a\0\0".to_vec(), 63..=71, StoreFault::Corrupt));
+    assert_eq!(ranges(&reader), [(2, 2)]);
+    assert_eq!(seen(reader.forward(1)), [Ok(1), Err((2, 2)), Ok(3), Ok(4)]);
 }

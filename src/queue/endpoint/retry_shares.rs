@@ -267,6 +267,14 @@ mod tests {
             next - before
         };
         assert_eq!([1, 2, 3, 4, 5].map(&mut fill), [MOST as Seq, 1_536, 384, 96, 24]);
+
+        // One that has no retries has not too many of them, even where no place is left.
+        while endpoint.retrying.len() < limits::RETRYING {
+            let waiting = Retrying { source: 6, ..Retrying::due(next, 1, 0, 0) };
+            endpoint.remembered_mut().retrying.insert(next, waiting);
+            next += 1;
+        }
+        assert!(endpoint.leaves_out(6) && !endpoint.leaves_out(7));
     }
 
     #[test]
