@@ -92,4 +92,6 @@ pub(in crate::log) enum Tampering {
     Checkpoint(Vec<u8>),
     /// A part of what was written ahead first is lost, or replaced by other bytes, made of its own.
     Ahead { part: u16, change: Option<fn(&mut Vec<u8>)> },
+    /// No tree is left for what is written ahead.
+    NoTreesAhead,
 }

@@ -7,6 +7,7 @@ use super::{
     commit, copy_tree, event, expecting, fill, forward, meddle, noise, open, open_whole, options,
     ranges, seen, seqs, small,
 };
+use crate::log::append::active;
 use crate::log::error::StoreFault;
 use crate::log::frame::{FramePacker, HEAD_LEN, StoredFrame};
 use crate::log::layout::Tampering;
@@ -85,7 +86,7 @@ fn a_body_that_was_never_committed_is_nothing() {
     drop((log, reader));
 
     // What does not fill a value yet waits for the next turn.
-    let synced = 3 * AHEAD_BYTES - (100 << 10);
+    let synced = 3 * AHEAD_BYTES - (32 << 10);
     let db = folder::segment(&crashed.path().join("log"), 1).join("db");
     let file = fs::read(db).expect("reads");
     let wanted = &lost.body()[synced..][..32];
@@ -176,13 +177,21 @@ fn a_body_whose_request_does_not_wait_any_more_is_forgotten() {
         log.keep_ahead_of(waiting);
         assert_eq!(log.ahead_bytes(), 0);
     }
-
-    log.poisoned = true;
-    assert!(matches!(log.write_ahead(&blocks), Err(LogError::Poisoned)));
 }
 
 #[test]
-fn the_chain_covers_the_table_of_the_blocks() {
+fn a_body_that_cannot_be_written_ends_the_log() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let Recovered { mut log, .. } = open(dir.path());
+    active(&log.active).expect("a segment").tamper(&Tampering::NoTreesAhead);
+    let (_, blocks) = large(noise(LARGE, 1));
+    assert!(!matches!(log.write_ahead(&blocks), Ok(_) | Err(LogError::Poisoned)));
+    assert!(matches!(log.write_ahead(&blocks), Err(LogError::Poisoned)));
+    assert!(matches!(log.commit(&[small(1)]), Err(LogError::Poisoned)));
+}
+
+#[test]
+fn the_chain_covers_the_blocks_and_their_table() {
     let (record, blocks) = large(noise(LARGE, 1));
     let mut packer = FramePacker::default();
     packer.add(&record, Some(&blocks)).expect("fits");
@@ -191,11 +200,11 @@ fn the_chain_covers_the_table_of_the_blocks() {
     let frame = StoredFrame { head, stored };
     assert!(frame.is_whole());
 
-    for behind in 1..=400 {
+    let end = frame.stored.len();
+    for at in (0..end).step_by(99_991).chain(end - 400..end) {
         let mut changed = frame.clone();
-        let at = changed.stored.len() - behind;
         changed.stored[at] ^= 1;
-        assert!(!changed.is_whole(), "{behind} before the end");
+        assert!(!changed.is_whole(), "byte {at} of {end}");
     }
 }
 

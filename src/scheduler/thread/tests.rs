@@ -12,7 +12,7 @@ use crate::log::{BodyBlocks, DiskBudget, Log, Options, Recovered};
 use crate::model::{Now, Source, limits};
 use crate::queue::matcher::FanOut;
 use crate::queue::testing::new_event;
-use crate::queue::{Accept, CreateSource, Input, Matched, Queue, State};
+use crate::queue::{Accept, CreateSource, DeleteSource, Input, Matched, Queue, State};
 use crate::scheduler::Handle;
 use crate::scheduler::envelope::{AnswerReceiver, Envelope};
 
@@ -170,4 +170,36 @@ fn a_body_that_would_not_be_accepted_is_not_written() {
     let steps = driven.run(|_| ());
     assert!(answer.try_recv().expect("an answer").is_err());
     assert_eq!(steps, [(0, 0)]);
+}
+
+#[test]
+fn what_was_written_of_a_body_does_not_count_again() {
+    let bytes = 3 * LARGE;
+    let empty = driven(DiskBudget::default());
+    let used = empty.thread.core.store.disk_space().used;
+
+    // A large request may have half of what is left.
+    let reserve = limits::DISK_RESERVE_MIN;
+    let quota = used + reserve + 2 * bytes as u64 + limits::AHEAD_BYTES as u64;
+    let budget = DiskBudget { quota: Some(quota), reserve: Some(reserve) };
+    let mut driven = driven(budget);
+    let mut answer = driven.post(noise(bytes, 1), None);
+    let steps = driven.run(|_| ());
+    assert!(answer.try_recv().expect("an answer").is_ok());
+    assert!(steps.into_iter().eq((1..=9).map(|written| (0, written)).chain([(1, 9)])));
+}
+
+#[test]
+fn what_was_written_of_a_body_that_is_refused_then_is_forgotten() {
+    let mut driven = driven(DiskBudget::default());
+    let mut answer = driven.post(noise(LARGE, 1), None);
+    let requests = driven.thread.gather(true).expect("some of it is written");
+    driven.thread.step(requests);
+    assert_eq!(driven.thread.core.store.ahead_bytes(), limits::AHEAD_BYTES);
+
+    let delete = DeleteSource { name: "in".to_owned() };
+    driven.thread.step(vec![Envelope::ask(delete, None).0]);
+    driven.run(|_| ());
+    assert!(answer.try_recv().expect("an answer").is_err());
+    assert_eq!(driven.thread.core.store.ahead_bytes(), 0, "it would count for the next one");
 }

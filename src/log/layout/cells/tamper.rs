@@ -66,6 +66,10 @@ pub(super) fn tamper(
             }
             database.insert(&tree, cell, &value)
         }
+
+        Tampering::NoTreesAhead => {
+            database.tree(&TreeName::Ahead { number: u16::MAX }.to_bytes()).map(drop)
+        }
     }
 }
 

@@ -163,7 +163,9 @@ impl SegmentLayout for ChunkLayout {
                 batch.put(&key, &chunk);
             }
             Tampering::Checkpoint(bytes) => batch.put(&keys::checkpoint(0), bytes),
-            Tampering::Ahead { .. } => unreachable!("nothing is written ahead in this format"),
+            Tampering::Ahead { .. } | Tampering::NoTreesAhead => {
+                unreachable!("nothing is written ahead in this format")
+            }
         }
 
         self.database.apply(batch)
