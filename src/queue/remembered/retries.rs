@@ -81,3 +81,28 @@ impl From<BTreeMap<Seq, Retrying>> for Retries {
         Self { by_delivery, of_sources }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Retries, Retrying};
+
+    #[test]
+    fn it_is_known_how_many_each_source_has() {
+        let of = |source| Retrying { source, ..Retrying::due(1, 1, 0, 0) };
+        let mut retries = Retries::default();
+        for (delivery, source) in [(1, 7), (2, 7), (3, 8), (4, 8)] {
+            retries.insert(delivery, of(source));
+        }
+        // It failed again; and of another one it is known by now whose it is.
+        retries.insert(1, of(7));
+        retries.insert(2, of(8));
+        retries.remove(&4);
+
+        let bytes = rmp_serde::to_vec_named(&retries).expect("writes");
+        let read: Retries = rmp_serde::from_slice(&bytes).expect("reads");
+        for retries in [&retries, &read] {
+            assert_eq!([7, 8, 9].map(|source| retries.of_source(source)), [1, 2, 0]);
+        }
+        assert_eq!(read, retries);
+    }
+}
