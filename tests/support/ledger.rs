@@ -161,6 +161,9 @@ fn post_one(
     Ok(body.len() as u64)
 }
 
+/// Bodies from this size on do not compress.
+const INCOMPRESSIBLE: usize = 300_000;
+
 /// 10 bytes to `largest`, as often between 10 and 100 as between 10,000 and 100,000.
 fn body(largest: usize, rng: &mut Rng) -> Vec<u8> {
     let mut size = 10;
@@ -170,7 +173,8 @@ fn body(largest: usize, rng: &mut Rng) -> Vec<u8> {
     }
     let size = (size + rng.index(size * 9)).min(largest);
     match size {
-        0..100 => {
+        // What does not compress is stored in as many blocks as it has.
+        0..100 | INCOMPRESSIBLE.. => {
             std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(size).collect()
         }
         _ => payloads::json_of(size, rng.below(1 << 30), rng),

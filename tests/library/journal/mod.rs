@@ -1,13 +1,13 @@
 //! P-05: every state that a power cut can leave the log in, drawn from what it really wrote.
 //!
 //! A child process plays a script with a fresh log (70 commits in two lives; segments that are
-//! rolled, read, and dropped) under `strace`, which writes down every write, truncate, rename,
-//! unlink, mkdir and sync of its files, and the acknowledgements between them. From that, after
-//! each call, two kinds of states are rebuilt (see `disk`): everything that was issued (every
-//! prefix, as a kill leaves it), and subsets of what no sync had made durable yet, at random and as
-//! hostile as the guarantees allow. Each is opened: everything acknowledged has to be there, record
-//! by record, the checkpoint right, and nothing reported; what is there has to verify, and on a
-//! part of the states the log has to go on.
+//! rolled, read, and dropped; bodies that are written ahead) under `strace`, which writes down
+//! every write, truncate, rename, unlink, mkdir and sync of its files, and the acknowledgements
+//! between them. From that, after each call, two kinds of states are rebuilt (see `disk`):
+//! everything that was issued (every prefix, as a kill leaves it), and subsets of what no sync had
+//! made durable yet, at random and as hostile as the guarantees allow. Each is opened: everything
+//! acknowledged has to be there, record by record, the checkpoint right, and nothing reported; what
+//! is there has to verify, and on a part of the states the log has to go on.
 //!
 //! P-06: the same with the syncs struck from the journal (all of them, those of the segments' data,
 //! those of the folders) has to lose something.

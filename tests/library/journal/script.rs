@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use hookbox::log::{Log, Options, Reader, Recovered};
+use hookbox::log::{BodyBlocks, Log, Options, Reader, Recovered};
 use hookbox::model::{Event, EventId, Seq};
 use hookbox::record::Record;
 
@@ -18,6 +19,9 @@ const SEGMENT_BYTES: u64 = 60_000;
 /// Checkpoints of no more are written when their segment is begun, and larger ones with the commits
 /// behind it.
 const CHECKPOINT_STEP: usize = 10_000;
+/// One record in so many has a body that is written ahead of its commit, in three parts.
+const LARGE_EVERY: u64 = 100;
+const LARGE_BYTES: usize = 1_200_000;
 /// Sealed segments beyond which the oldest is dropped.
 const KEPT: usize = 2;
 
@@ -32,12 +36,22 @@ pub fn options(root: &Path) -> Options {
 
 /// Record `seq`: as large as it says, and never the same.
 pub fn record(seq: Seq) -> Record {
+    record_of(event(seq))
+}
+
+/// Whether a record has a body of which some blocks are written ahead of its commit.
+fn is_large(seq: Seq) -> bool {
+    seq % LARGE_EVERY == LARGE_EVERY / 2
+}
+
+fn event(seq: Seq) -> Event {
     let mut rng = Rng::new(seq);
-    let size = [10, 60, 300, 900, 900, 3_000, 9_000][rng.index(7)];
+    let small = [10, 60, 300, 900, 900, 3_000, 9_000][rng.index(7)];
+    let size = if is_large(seq) { LARGE_BYTES } else { small };
     let body: Vec<u8> =
         std::iter::repeat_with(|| rng.next().to_le_bytes()).flatten().take(size).collect();
 
-    let event = Event {
+    Event {
         id: EventId { seq, tag: rng.next() },
         source: 1,
         source_name: "in".into(),
@@ -50,8 +64,10 @@ pub fn record(seq: Seq) -> Record {
         body: Bytes::from(body),
         from_provider: false,
         first_id: None,
-    };
+    }
+}
 
+fn record_of(event: Event) -> Record {
     Record::EventAccepted {
         event: event.into(),
         dedupe: None,
@@ -84,9 +100,13 @@ pub fn play(root: &Path, notes: &Path) {
         for number in 0..commits {
             let count = 1 + if rng.below(4) == 0 { rng.below(24) } else { rng.below(3) };
             let next = log.next_seq();
-            let records: Vec<Record> = (next..next + count).map(record).collect();
-            let committed = log.commit(&records).expect("it commits");
-            note(format!("acked {}", committed.last));
+            if is_large(next + 1) {
+                commit_with_body_ahead(&mut log, &mut note);
+            } else {
+                let records: Vec<Record> = (next..next + count).map(record).collect();
+                let committed = log.commit(&records).expect("it commits");
+                note(format!("acked {}", committed.last));
+            }
             if log.wants_roll(number) {
                 log.roll(checkpoint(log.next_seq()), number).expect("it rolls");
             }
@@ -102,6 +122,20 @@ pub fn play(root: &Path, notes: &Path) {
 
         log.close().expect("it closes");
     }
+}
+
+/// Commits two records: the body of the second one is written ahead, before and behind the first.
+fn commit_with_body_ahead(log: &mut Log, note: &mut dyn FnMut(String)) {
+    let next = log.next_seq();
+    let large = event(next + 1);
+    let blocks = Arc::new(BodyBlocks::new(large.body.clone()));
+
+    assert!(log.write_ahead(&blocks).expect("it writes"), "too small to be written ahead");
+    let committed = log.commit(&[record(next)]).expect("it commits");
+    note(format!("acked {}", committed.last));
+    while log.write_ahead(&blocks).expect("it writes") {}
+    let committed = log.commit(&[record_of(large)]).expect("it commits");
+    note(format!("acked {}", committed.last));
 }
 
 fn drop_oldest(log: &mut Log, reader: &Reader, note: &mut dyn FnMut(String)) {

@@ -1,7 +1,7 @@
 //! P-03, P-04: the power fails, again and again, and nothing that was acknowledged is gone.
 //!
 //! The real daemon writes to an image on a loop device (ext4; with fewer cuts also ext4 with
-//! `data=writeback`, and XFS), under mixed load (bodies of 10 B to 200 KB, an endpoint that works
+//! `data=writeback`, and XFS), under mixed load (bodies of 10 B to 1 MB, an endpoint that works
 //! and one that always fails, segments of 1 MiB that are rolled and dropped all the time). At
 //! random moments the image is copied as the device has it (see `disk`): what a cut of the power
 //! leaves. The copy is mounted, which replays its journal, and a second daemon started on it. Every
@@ -153,7 +153,8 @@ fn live(
         posters: 1 + rng.below(6),
         pause_us: [2_000, 20_000, 60_000][rng.index(3)],
         bytes: BYTES,
-        largest: 200_000,
+        // Bodies above half a megabyte are written ahead of their commits.
+        largest: [200_000, 1_000_000][rng.index(2)],
         sources: ["done", "kept"],
         kept_percent: 5,
     };
