@@ -107,13 +107,6 @@ pub(super) async fn wait_for_both(
     (addresses, address): (&HolderPermits, Option<Holder>),
     (sources, source): (&HolderPermits, Option<Holder>),
 ) -> (Option<[HolderPermit; 2]>, [bool; 2]) {
-    // Nearly always both have one.
-    if let Some(of_address) = addresses.take(address)
-        && let Some(of_source) = sources.take(source)
-    {
-        return (Some([of_address, of_source]), [false; 2]);
-    }
-
     let mut waited = [false; 2];
     let within = addresses.within.min(sources.within);
 

@@ -17,7 +17,7 @@
 //! This is reported: `Record::FilterUndecided` names those endpoints, they count it, and the
 //! operator is notified, so that the event can be replayed to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::filter::{Filter, Stop};
@@ -33,6 +33,9 @@ use crate::model::{Endpoint, EndpointId, Event, limits};
 #[derive(Clone, Debug, Default)]
 pub struct Matcher {
     by_endpoint: BTreeMap<EndpointId, Arc<Subscription>>,
+    /// Those that want the daemon's own events. Kept, because it is asked for each event and filter
+    /// of a batch whether there is one.
+    want_own: BTreeSet<EndpointId>,
 }
 
 impl Matcher {
@@ -52,6 +55,11 @@ impl Matcher {
 
     /// Adds an endpoint, or replaces its subscription.
     pub(super) fn put(&mut self, endpoint: EndpointId, subscription: Arc<Subscription>) {
+        if subscription.names(OWN_SOURCE) {
+            self.want_own.insert(endpoint);
+        } else {
+            self.want_own.remove(&endpoint);
+        }
         self.by_endpoint.insert(endpoint, subscription);
     }
 
@@ -63,6 +71,7 @@ impl Matcher {
 
     pub fn remove(&mut self, endpoint: EndpointId) {
         self.by_endpoint.remove(&endpoint);
+        self.want_own.remove(&endpoint);
     }
 
     /// How many endpoints there are: each is looked at for every event.
@@ -79,7 +88,7 @@ impl Matcher {
     /// Whether any endpoint wants the daemon's own events.
     #[must_use]
     pub fn wants_own(&self) -> bool {
-        self.by_endpoint.values().any(|subscription| subscription.names(OWN_SOURCE))
+        !self.want_own.is_empty()
     }
 
     /// The endpoints that want an event, in the order of their numbers. All filters together take
@@ -294,6 +303,20 @@ mod tests {
         let mut steps = Steps::new(steps);
         let out = matcher.fan_out(event.is_own(), &FilterInput::of(event), &mut steps);
         (out, steps.left())
+    }
+
+    #[test]
+    fn it_is_known_whether_an_endpoint_wants_the_daemons_own_events() {
+        let mut matcher = Matcher::default();
+        let wants = |matcher: &mut Matcher, id, from: &[&str]| {
+            matcher.set(&endpoint(id, from, &[], None));
+            matcher.wants_own()
+        };
+        assert!(!wants(&mut matcher, 1, &[]), "all sources are not the daemon itself");
+        assert!(wants(&mut matcher, 2, &["a", "hookbox"]) && wants(&mut matcher, 3, &["hookbox"]));
+        assert!(wants(&mut matcher, 2, &["a"]), "another one still does");
+        matcher.remove(3);
+        assert!(!matcher.wants_own());
     }
 
     fn wanted(matcher: &Matcher, event: &Event) -> Vec<u32> {

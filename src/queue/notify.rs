@@ -114,7 +114,7 @@ impl Queue {
         event: Seq,
         draft: &mut Draft,
     ) {
-        // A batch may bring tens of thousands of these at once.
+        // A batch may bring tens of thousands of these at once, and others wait for what they cost.
         if !self.matcher.wants_own() {
             return;
         }

@@ -91,6 +91,7 @@ pub fn play(root: &Path, notes: &Path) {
     // One write for each, so that the trace has it at its place among the others.
     let mut note = |text: String| notes.write_all(text.as_bytes()).expect("a note");
 
+    let mut ahead = 0;
     for (life, commits) in LIVES.into_iter().enumerate() {
         let Recovered { mut log, reader, problems, .. } =
             Log::open(options(root), 1).expect("the log opens");
@@ -98,10 +99,13 @@ pub fn play(root: &Path, notes: &Path) {
 
         let mut rng = Rng::new(life as u64);
         for number in 0..commits {
-            let count = 1 + if rng.below(4) == 0 { rng.below(24) } else { rng.below(3) };
+            let most = 1 + if rng.below(4) == 0 { rng.below(24) } else { rng.below(3) };
             let next = log.next_seq();
+            // A commit ends in front of the record before a large one.
+            let count = (1..=most).find(|count| is_large(next + count + 1)).unwrap_or(most);
             if is_large(next + 1) {
                 commit_with_body_ahead(&mut log, &mut note);
+                ahead += 1;
             } else {
                 let records: Vec<Record> = (next..next + count).map(record).collect();
                 let committed = log.commit(&records).expect("it commits");
@@ -122,6 +126,7 @@ pub fn play(root: &Path, notes: &Path) {
 
         log.close().expect("it closes");
     }
+    assert!(ahead > 1, "{ahead} bodies were written ahead");
 }
 
 /// Commits two records: the body of the second one is written ahead, before and behind the first.
